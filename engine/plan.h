@@ -1,0 +1,158 @@
+/*
+ * The plan: what is to be done, before any of it is done.
+ *
+ * A plan is a graph of nodes that only grows. A node is checked when it is added (names, options,
+ * kinds and number of pads, whether the container takes the codec) and never changes afterwards,
+ * so an edge, a (node, pad) pair, can be copied and kept like a number. Nodes that no output
+ * reaches cost nothing. An edge may be used any number of times: the pipeline splits frames and
+ * packets where it has to.
+ *
+ * The nodes:
+ *
+ *   input   a range of one media file; a pad for each of its streams, in their order. Pads carry
+ *           packets; what needs frames decodes them, once for all consumers.
+ *   pick    some single frames of a video stream, each found by seeking; one pad of frames.
+ *   filter  one libavfilter filter; pads as the filter has them.
+ *   encode  one encoder; one pad of packets.
+ *   copy    packets as they are, possibly through a bitstream filter; one pad of packets.
+ *   output  one file (or one file a picture); no pads.
+ *
+ * Geometry speaks of the picture as shown: where a video stream with a display matrix is decoded,
+ * its frames are turned upright before anything sees them, and the matrix is dropped; where it is
+ * copied, the matrix stays.
+ *
+ * A plan is built by one thread. While a pipeline runs it, nobody may add to it.
+ * Functions that add return the new node's number (>= 0) or a negative error code.
+ */
+#ifndef LUMA_ENGINE_PLAN_H
+#define LUMA_ENGINE_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/error.h"
+#include "engine/media.h"
+#include "engine/policy.h"
+
+struct plan;
+
+enum plan_kind {
+    PLAN_INPUT,
+    PLAN_PICK,
+    PLAN_FILTER,
+    PLAN_ENCODE,
+    PLAN_COPY,
+    PLAN_OUTPUT,
+};
+
+struct plan_edge {
+    int node; /* -1: none */
+    int pad;
+};
+
+enum plan_flow { PLAN_PACKETS, PLAN_FRAMES };
+
+/* What an edge carries, as far as it is known before the run. Unknown values are 0, NAN or "". */
+struct plan_type {
+    enum plan_flow flow;
+    enum AVMediaType kind;
+    int source_node, source_stream; /* the input stream whose language, title, disposition and
+                                       duration this follows; -1 if there is no single one */
+    const char *codec;              /* packets only */
+};
+
+struct plan_option {
+    const char *name;
+    const char *value; /* as av_opt_set takes it */
+};
+
+/* limits may be NULL for the defaults of policy.h; it is copied. NULL when out of memory. */
+struct plan *plan_create(const struct policy_limits *limits);
+void plan_destroy(struct plan **plan);
+
+/* Opens and probes a file. The path is for opening only; label is what messages and default
+ * output names use. cancel (may be NULL) must outlive the plan. */
+int plan_add_input(struct plan *plan, const char *path, const char *label, atomic_int *cancel,
+                   struct error *e);
+
+/* The same file as an earlier input node, limited to [start, stop) in seconds from its beginning
+ * (the earliest timestamp of its streams is 0). stop may be INFINITY. Nothing is opened anew. */
+int plan_add_range(struct plan *plan, int input, double start, double stop, struct error *e);
+
+/* Single frames of an input's video stream: for each time (seconds from the input's beginning,
+ * any order) the frame that is shown then, or with nearest_keyframe the nearest keyframe, which
+ * costs one decoded frame each. Frames come out in ascending time, duplicates kept. A time at or
+ * past the end gives the last frame. times is copied. */
+int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times, int count,
+                  bool nearest_keyframe, struct error *e);
+
+/* A filter by name over the given edges, one for each of its input pads. Refused: filters and
+ * options that policy.h refuses; unknown names, with the nearest one. Source filters
+ * (color, sine, ...) take no edges. */
+int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edge *inputs,
+                    int input_count, const struct plan_option *options, int option_count,
+                    struct error *e);
+
+/* Encodes frames (or an input's stream, which is then decoded). codec is a codec's name ("h264",
+ * for which the engine picks the encoder) or an encoder's ("libx264"). Options that the engine
+ * reads itself:
+ *   bitrate, max_bitrate, buffer_size, quality (qscale), gop, pixel_format, sample_format,
+ *   sample_rate, channels, layout, frame_rate, threads, profile, level,
+ *   language, title, default, forced (of the track)
+ * Every other option goes to the encoder and is checked against its own. Pixel format, sample
+ * format and rate that the encoder can't take are converted to the nearest it can. Subtitles:
+ * text to text only. */
+int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec,
+                    const struct plan_option *options, int option_count, struct error *e);
+
+/* Copies an input's packets. bsf is a bitstream filter list ("h264_mp4toannexb") or NULL; what
+ * the container itself demands is added by the muxer. Options: language, title, default, forced. */
+int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
+                  const struct plan_option *options, int option_count, struct error *e);
+
+struct plan_output {
+    const char *name;   /* file name for people, a label, never a path; NULL: from the first input */
+    const char *format; /* "mp4", "mkv", "webm", "mp3", "jpg", ...: see formats.h */
+    const struct plan_edge *tracks; /* of encode and copy nodes */
+    int track_count;
+    const AVDictionary *metadata; /* global tags; copied */
+    int metadata_from;            /* input node whose global tags come first, or -1 */
+    int chapters_from;            /* input node whose chapters are kept, or -1 */
+    bool faststart;               /* mp4 family: index in front */
+    int64_t max_size;             /* bytes; 0: only the policy's limit. Exceeded: limit_exceeded */
+    bool each_picture;            /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
+};
+
+/* Checks that the container takes every codec. */
+int plan_add_output(struct plan *plan, const struct plan_output *output, struct error *e);
+
+/* ---- looking at a plan ---- */
+
+int plan_node_count(const struct plan *plan);
+enum plan_kind plan_node_kind(const struct plan *plan, int node);
+int plan_pad_count(const struct plan *plan, int node);
+/* False if there is no such edge. */
+bool plan_edge_type(const struct plan *plan, struct plan_edge edge, struct plan_type *type);
+/* The media of an input (or range) node. Lives as long as the plan. */
+const struct media *plan_input_media(const struct plan *plan, int input);
+/* The file name that an output will have ("holiday.mp4"); for each_picture that of its nth file
+ * (from 0) into the caller's buffer, else n is ignored. */
+void plan_output_name(const struct plan *plan, int output, int n, char *name, size_t size);
+
+/* True if the container takes the stream's packets as they are; else the reason is in e (with
+ * ERROR_INVALID_OPTION). */
+bool plan_can_copy(const struct plan *plan, struct plan_edge input, const char *format,
+                   struct error *e);
+
+/* Processor seconds that the outputs are likely to cost on one core of today: a coarse estimate
+ * from pixels, samples, codecs and presets. outputs NULL: all of the plan's. */
+double plan_cost(const struct plan *plan, const int *outputs, int output_count);
+
+enum plan_style { PLAN_STYLE_TEXT, PLAN_STYLE_DOT, PLAN_STYLE_FFMPEG };
+
+/* The plan as a person reads it, deterministic and without paths; *text is malloc'ed. FFMPEG: the
+ * nearest ffmpeg command line. outputs NULL: all. */
+int plan_explain(const struct plan *plan, const int *outputs, int output_count,
+                 enum plan_style style, char **text, struct error *e);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * The plan's insides, for the pipeline, explain and cost. Everything here is read-only once the
+ * node has been added; the pipeline never writes to a plan except to open further contexts on a
+ * plan_file.
+ */
+#ifndef LUMA_ENGINE_PLAN_INTERNAL_H
+#define LUMA_ENGINE_PLAN_INTERNAL_H
+
+#include <libavcodec/avcodec.h>
+#include <libavfilter/avfilter.h>
+#include <libavformat/avformat.h>
+
+#include "engine/formats.h"
+#include "engine/plan.h"
+
+/* One opened file; shared by the input node, its ranges and its picks. The first pipeline that
+ * reads it takes over `context` (already probed, at its beginning); others open again on path. */
+struct plan_file {
+    char *path;
+    char *label;
+    struct io_reader *reader;
+    AVFormatContext *context; /* lives as long as the plan: media borrows from it */
+    struct media *media;
+    double start; /* seconds: earliest timestamp of its streams; time 0 of ranges and picks */
+    atomic_int *cancel;
+};
+
+struct plan_settings { /* options as given, in order */
+    struct plan_option *list;
+    int count;
+};
+
+struct plan_node {
+    enum plan_kind kind;
+    struct plan_edge *inputs;
+    int input_count;
+    int pad_count;
+
+    struct plan_file *file; /* input, pick */
+    double start, stop;     /* input: range in seconds from the file's beginning */
+
+    double *times; /* pick: ascending */
+    int time_count;
+    bool nearest_keyframe;
+
+    const AVFilter *filter; /* filter */
+    enum AVMediaType *pad_kinds;
+
+    const AVCodec *encoder; /* encode */
+    char *bsf;              /* copy */
+
+    struct plan_settings settings; /* filter, encode, copy */
+
+    /* output */
+    const struct format *format;
+    char *name;
+    AVDictionary *metadata;
+    int metadata_from, chapters_from;
+    bool faststart, each_picture;
+    int64_t max_size;
+};
+
+struct plan {
+    struct plan_node **nodes;
+    int node_count;
+    struct plan_file **files;
+    int file_count;
+    struct policy_limits limits;
+};
+
+/* The value of a setting, or NULL. */
+const char *plan_setting(const struct plan_node *node, const char *name);
+
+/* Marks (in a caller's array of node_count) every node that the outputs need. */
+void plan_reach(const struct plan *plan, const int *outputs, int output_count, bool *reached);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Option schemas: declared once in a script, and from that one declaration come validation, the
+ * JSON Schema that clients get, --help and the documentation.
+ *
+ * A schema document is plain JSON, so that the server can validate without running Lua:
+ *   [{"name": "crf", "type": "number", "min": 0, "max": 63, "required": false, "default": 23,
+ *     "values": [...], "pattern": "...", "of": {...}, "fields": [...], "unit": "...", "help": ".."}]
+ * Types: number, integer, boolean, string, enum, time, bitrate, size, color, list, object.
+ */
+#ifndef LUMA_LUA_SCHEMA_H
+#define LUMA_LUA_SCHEMA_H
+
+#include <jansson.h>
+
+#include "engine/error.h"
+
+/* Checks a schema document itself (operators write them): 0, or ERROR_SCRIPT with the place. */
+int schema_check(const json_t *schema, struct error *e);
+
+/* Validates options against a schema document: unknown names (with the nearest), types, ranges,
+ * required ones. Returns a new object with defaults filled in and values normalised (time to
+ * seconds, bitrate to bits per second, size to bytes, as numbers); NULL with ERROR_INVALID_OPTION,
+ * whose path is like "options.segments[2].start". A JSON null means "not given". */
+json_t *schema_validate(const json_t *schema, const json_t *options, struct error *e);
+
+/* The JSON Schema 2020-12 object. */
+json_t *schema_to_json_schema(const json_t *schema);
+
+/* A value of the given option from command-line text: "1.5", "true", "a,b" for lists of scalars,
+ * JSON for objects and lists of objects. NULL with the error. */
+json_t *schema_parse_text(const json_t *option, const char *text, struct error *e);
+
+/* Help text for a terminal of the given width: one option a paragraph. malloc'ed. */
+char *schema_help(const json_t *schema, int width);
+
+#endif

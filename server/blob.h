@@ -1,0 +1,40 @@
+/*
+ * Blobs: the only layer that knows where bytes lie.
+ *
+ * A blob is an id, "JOB/in-N" or "JOB/out-N", under the blob root (LUMA_DIR/jobs). Ids are made
+ * here from a job's id (32 lower-case hex digits) and a number, and checked here when they come
+ * from elsewhere; client's names never become part of one. Job folders are made with mode 0700.
+ */
+#ifndef LUMA_SERVER_BLOB_H
+#define LUMA_SERVER_BLOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BLOB_ID_MAX 64
+
+enum blob_kind { BLOB_IN, BLOB_OUT };
+
+/* The root folder; made if it isn't there. 0 or -errno. Call once at start. */
+int blob_init(const char *root);
+
+void blob_id(char id[BLOB_ID_MAX], const char *job, enum blob_kind kind, int number);
+bool blob_id_valid(const char *id);
+
+/* Makes, or removes with all that is in it, the folder of a job. 0 or -errno. */
+int blob_make_job(const char *job);
+int blob_remove_job(const char *job);
+
+/* The path of a blob; 0, or -EINVAL for an id that isn't one. */
+int blob_path(const char *id, char *path, size_t size);
+/* The path of a job's folder. */
+int blob_job_path(const char *job, char *path, size_t size);
+
+/* Opens for reading, or for writing (created, not truncated); a descriptor or -errno. */
+int blob_open_read(const char *id);
+int blob_open_write(const char *id);
+/* Size in bytes or -errno. */
+int64_t blob_size(const char *id);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * What passes between the server and a worker: JSON documents over a stream socket, each with its
+ * length (4 bytes, big-endian) in front. The server believes nothing: a length over MESSAGE_MAX, a
+ * malformed document or an unknown event ends the worker.
+ *
+ * To the worker, first and only once:
+ *   {"task": "run", "job_id", "attempt", "operation", "inputs": [{"blob", "name"?}],
+ *    "options": {...}, "threads", "limits": {"lua_memory", "lua_time", "output_bytes"}}
+ *   {"task": "describe"}
+ * then, as the answer to a "planned" with "heavy": true:
+ *   {"go": true}                      (to defer or cancel it, the server kills it)
+ *
+ * From the worker:
+ *   {"event": "planned", "cost": seconds, "heavy": bool}
+ *   {"event": "progress", "percent": 0-100 or null, "time", "duration", "frames", "fps", "speed",
+ *    "eta", "output_bytes"}
+ *   {"event": "log", "text"}
+ *   {"event": "output", "index", "name", "mime", "size", "sha256", "blob", "media"}
+ *   {"event": "completed", "result", "notes": [text], "stats": {"cpu_s", "peak_memory_bytes"}}
+ *   {"event": "failed", "code", "message", "details"?}
+ *   {"event": "operations", "list": [describe documents], "broken": [{"name", "message"}]}
+ * completed, failed and operations are the last word; then the worker ends with _exit.
+ */
+#ifndef LUMA_SERVER_MESSAGE_H
+#define LUMA_SERVER_MESSAGE_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#define MESSAGE_MAX (4 * 1024 * 1024)
+
+/* Blocking send and receive on a descriptor, for the worker's side. 0, or -1 (the other end is
+ * gone or the message is malformed). */
+int message_send(int fd, const json_t *message);
+int message_receive(int fd, json_t **message);
+
+/* Incremental parsing, for the server's side: feed bytes, take messages. */
+struct message_parser {
+    unsigned char *data;
+    size_t size, capacity;
+};
+void message_parser_init(struct message_parser *parser);
+void message_parser_finish(struct message_parser *parser);
+/* Appends bytes; -1 if a length is over MESSAGE_MAX or memory is gone. */
+int message_parser_feed(struct message_parser *parser, const void *bytes, size_t size);
+/* 1 and *message; 0 if none is complete; -1 if malformed. */
+int message_parser_next(struct message_parser *parser, json_t **message);
+
+/* The bytes of a message, with its length, malloc'ed. */
+unsigned char *message_encode(const json_t *message, size_t *size);
+
+#endif
