@@ -37,16 +37,19 @@ int message_receive(int fd, json_t **message);
 /* Incremental parsing, for the server's side: feed bytes, take messages. */
 struct message_parser {
     unsigned char *data;
-    size_t size, capacity;
+    size_t start, size, capacity; /* pending: from start to size */
 };
 void message_parser_init(struct message_parser *parser);
 void message_parser_finish(struct message_parser *parser);
-/* Appends bytes; -1 if a length is over MESSAGE_MAX or memory is gone. */
+/* Appends bytes; -1 if a length is 0 or over MESSAGE_MAX, if more than two messages' worth is
+ * waiting to be taken, or if memory is gone. Take messages until there is none after each feed. */
 int message_parser_feed(struct message_parser *parser, const void *bytes, size_t size);
-/* 1 and *message; 0 if none is complete; -1 if malformed. */
+/* 1 and *message (to be released by the caller); 0 if none is complete; -1 if malformed, and then
+ * at every further call. */
 int message_parser_next(struct message_parser *parser, json_t **message);
 
-/* The bytes of a message, with its length, malloc'ed. */
+/* The bytes of a message, with its length, malloc'ed. NULL if it is no object or array, too large,
+ * or memory is gone. */
 unsigned char *message_encode(const json_t *message, size_t *size);
 
 #endif
