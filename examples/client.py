@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""Run one operation of a luma server on files or URLs, and save what it makes.
+
+    client.py compress holiday.mov --preset medium --out results
+    client.py thumbnail film.mkv --count 5 --format png
+    client.py concat a.mp4 b.mp4
+    client.py probe --url https://example.org/clip.mp4 --json
+
+Needs only python3-websockets. Exit status: 0 done, 1 the job failed, 2 it could not be asked for.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import struct
+import sys
+import time
+
+import websockets
+
+USAGE = """usage: client.py OPERATION [FILE]… [--url URL]… [--OPTION VALUE]…
+  --server URL   where the server listens (ws://127.0.0.1:8080/ws, or $LUMA_SERVER)
+  --token TOKEN  who you are, if the server asks ($LUMA_TOKEN)
+  --out DIR      where the outputs go (.)
+  --json         the server's messages, one a line, instead of words
+Every other option is the operation's; `client.py describe [OPERATION]` lists them."""
+
+FRAME = 512 * 1024  # bytes of a file in one message; the server takes any size up to its limit
+OURS = {"server", "token", "out", "url", "json", "help"}
+
+
+class Refused(Exception):
+    """The request can't be made: exit status 2."""
+
+
+def parse(arguments):
+    """Splits a command line into operation, inputs, our settings and the operation's options."""
+    ours = {
+        "server": os.environ.get("LUMA_SERVER", "ws://127.0.0.1:8080/ws"),
+        "token": os.environ.get("LUMA_TOKEN"),
+        "out": ".",
+    }
+    words, urls, options = [], [], {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "-h":
+            word = "--help"
+        if not word.startswith("--"):
+            words.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            switch = name in ("json", "help") or not rest or rest[0].startswith("--")
+            value = "true" if switch else rest.pop(0)
+        if name == "url":
+            urls.append(value)
+        elif name in OURS:
+            ours[name] = value
+        else:
+            options[name] = value
+    if "help" in ours or not words:
+        raise Refused(USAGE)
+    return words[0], words[1:], urls, options, ours
+
+
+def typed(text, schema):
+    """The JSON value that the text of a command line stands for, by the option's JSON Schema."""
+    kinds = set()
+    for part in [schema, *schema.get("anyOf", []), *schema.get("oneOf", [])]:
+        kind = part.get("type", [])
+        kinds.update([kind] if isinstance(kind, str) else kind)
+    if text[:1] in "[{" and kinds & {"array", "object"}:
+        return json.loads(text)
+    if "array" in kinds:
+        return [typed(item.strip(), schema.get("items", {})) for item in text.split(",")]
+    if "boolean" in kinds and text in ("true", "false"):
+        return text == "true"
+    for kind, convert in (("integer", int), ("number", float)):
+        if kind in kinds:
+            try:
+                return convert(text)
+            except ValueError:
+                pass
+    return text  # a string, or something that the server will name in its error
+
+
+def human(size):
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+
+
+class Progress:
+    """A bar on a terminal; else a line when the stage changes, and every ten per cent."""
+
+    def __init__(self, quiet):
+        self.quiet, self.tty, self.last, self.open = quiet, sys.stderr.isatty(), None, False
+
+    def show(self, stage, percent, rate=None, eta=None):
+        if self.quiet:
+            return
+        if self.tty:
+            filled = int((percent or 0) * 0.3)
+            text = f"{stage:<11}[{'#' * filled:<30}]"
+            text += f" {percent:5.1f} %" if percent is not None else "    ?  "
+            text += f"  {rate}" if rate else ""
+            text += f"  {eta:.0f} s left" if eta is not None else ""
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            self.open = True
+        elif (stage, int((percent or 0) / 10)) != self.last:
+            self.last = (stage, int((percent or 0) / 10))
+            print(f"{stage} {percent or 0:.0f} %", *([rate] if rate else []), file=sys.stderr)
+
+    def close(self):
+        if self.open:
+            print(file=sys.stderr)
+        self.open = False
+
+
+class Outputs:
+    """Output bytes, written where their headers say, into files that replace nothing."""
+
+    def __init__(self, folder):
+        self.folder, self.files = folder, {}
+
+    def write(self, header, payload):
+        if header["output"] not in self.files:
+            os.makedirs(self.folder, exist_ok=True)
+            self.files[header["output"]] = open(self.free_path(header), "w+b")
+        file = self.files[header["output"]]
+        if header["offset"] == 0 and header.get("attempt", 1) > 1:
+            file.truncate(0)  # the server was restarted, the job runs again
+        file.seek(header["offset"])
+        file.write(payload)
+
+    def free_path(self, header):
+        """The name comes from outside: only its last part is used, and no file is replaced."""
+        name = "".join(c for c in header.get("name", "") if c.isprintable())
+        name = name.replace("\\", "/").split("/")[-1].lstrip(".") or f"output-{header['output']}"
+        stem, extension = os.path.splitext(name)
+        path, number = os.path.join(self.folder, name), 1
+        while os.path.exists(path):
+            number += 1
+            path = os.path.join(self.folder, f"{stem}-{number}{extension}")
+        return path
+
+    def check(self, output):
+        """Closes a finished output and compares it with what the server says it is."""
+        file = self.files.pop(output["index"], None)
+        if file is None:
+            raise OSError(f"Output {output['name']} never came")
+        file.seek(0)
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+        file.close()
+        if digest.hexdigest() != output["sha256"]:
+            raise OSError(f"Output {file.name} is damaged: its sha256 is not the server's")
+        return file.name
+
+    def discard(self):
+        for file in self.files.values():
+            file.close()
+            os.unlink(file.name)
+
+
+async def ask(socket, message):
+    """Sends a request and waits for its answer."""
+    request_id = os.urandom(4).hex()
+    await socket.send(json.dumps({**message, "request_id": request_id}))
+    while True:
+        answer = json.loads(await socket.recv())
+        if answer["type"] == "error":
+            raise Refused(sentence(answer))
+        if answer.get("request_id") == request_id:
+            return answer
+
+
+def sentence(error):
+    text = f"{error['message']} ({error['code']})"
+    details = error.get("details") or {}
+    return text + "".join(f"\n  {key}: {value}" for key, value in details.items())
+
+
+async def upload(socket, job_id, paths, progress):
+    """Streams the files; send() waits while the server reads slower than the disk."""
+    total, sent, start = sum(map(os.path.getsize, paths)) or 1, 0, time.monotonic()
+    for number, path in enumerate(paths):
+        with open(path, "rb") as file:
+            size, offset, last = os.path.getsize(path), 0, False
+            while not last:
+                payload = file.read(FRAME)
+                last = not payload or offset + len(payload) >= size
+                head = json.dumps({"type": "upload", "job_id": job_id, "input": number,
+                                   "offset": offset, "last": last}).encode()
+                await socket.send(struct.pack(">I", len(head)) + head + payload)
+                offset += len(payload)
+                sent += len(payload)
+                rate = sent / max(time.monotonic() - start, 0.001)
+                eta = (total - sent) / max(rate, 1)
+                progress.show("uploading", 100 * sent / total, f"{human(rate)}/s", eta)
+
+
+async def follow(socket, job_id, outputs, progress, as_json):
+    """Reads messages until the job's last word, which it returns."""
+    async for message in socket:
+        if isinstance(message, bytes):
+            (length,) = struct.unpack_from(">I", message)
+            outputs.write(json.loads(message[4 : 4 + length]), message[4 + length :])
+            continue
+        message = json.loads(message)
+        if as_json:
+            print(json.dumps(message), flush=True)
+        if message.get("job_id") != job_id:
+            continue
+        if message["type"] == "progress" and message["stage"] != "uploading":
+            speed = message.get("speed")
+            rate = f"{speed:.1f}x" if speed else None
+            if message["stage"] == "queued" and message.get("position"):
+                rate = f"number {message['position']} in the queue"
+            progress.show(message["stage"], message.get("percent"), rate, message.get("eta"))
+        if message["type"] == "completed" or message.get("final"):
+            return message
+    raise Refused("The server closed the connection before the job had ended")
+
+
+def report(completed, outputs, as_json):
+    """Checks the outputs and tells what was made; exit status."""
+    try:
+        saved = [(outputs.check(output), output["size"]) for output in completed["outputs"]]
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if as_json:
+        return 0
+    for note in completed.get("notes") or []:
+        print(f"note: {note}", file=sys.stderr)
+    if completed.get("result") is not None:
+        print(json.dumps(completed["result"], indent=2, ensure_ascii=False))
+    for path, size in saved:
+        print(f"{path}  {human(size)}")
+    return 0
+
+
+async def describe(socket, names):
+    for name in names or [None]:
+        request = {"type": "describe", **({"operation": name} if name else {})}
+        for operation in (await ask(socket, request))["operations"]:
+            print(f"{operation['name']}: {operation['summary']}")
+            for option, schema in operation["options"].get("properties", {}).items():
+                print(f"  --{option:<18} {schema.get('description', '')}")
+    return 0
+
+
+async def run(operation, paths, urls, options, ours):
+    progress, outputs = Progress("json" in ours), Outputs(ours["out"])
+    async with websockets.connect(ours["server"], subprotocols=["luma.v1"], compression=None,
+                                  ping_timeout=None) as socket:
+        hello = {"type": "hello", "client": "examples/client.py"}
+        await ask(socket, {**hello, "token": ours["token"]} if ours["token"] else hello)
+        if operation == "describe":
+            return await describe(socket, paths)
+
+        described = await ask(socket, {"type": "describe", "operation": operation})
+        schemas = described["operations"][0]["options"].get("properties", {})
+        inputs = [{"kind": "upload", "name": os.path.basename(path),
+                   "size": os.path.getsize(path)} for path in paths]
+        inputs += [{"kind": "url", "url": url} for url in urls]
+        ack = await ask(socket, {
+            "type": "start_job", "operation": operation, "inputs": inputs,
+            "options": {name: typed(text, schemas.get(name, {}))
+                        for name, text in options.items()}})
+
+        job_id = ack["job_id"]
+        sender = asyncio.create_task(upload(socket, job_id, paths, progress))
+        reader = asyncio.create_task(follow(socket, job_id, outputs, progress, "json" in ours))
+        try:
+            await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
+            if sender.done():
+                sender.result()  # raises what went wrong with a file
+            last = await reader
+            progress.close()
+            if last["type"] == "completed":
+                return report(last, outputs, "json" in ours)
+            print(sentence(last), file=sys.stderr)
+            return 1
+        except asyncio.CancelledError:  # Ctrl-C
+            await socket.send(json.dumps({"type": "cancel_job", "job_id": job_id}))
+            raise
+        finally:
+            sender.cancel()
+            reader.cancel()
+            progress.close()
+            outputs.discard()
+
+
+def main():
+    try:
+        return asyncio.run(run(*parse(sys.argv[1:])))
+    except KeyboardInterrupt:
+        return 130
+    except (Refused, OSError, ValueError, websockets.WebSocketException) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
