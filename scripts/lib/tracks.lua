@@ -1,0 +1,86 @@
+-- What becomes of each stream of an input: nothing is lost without a word in the notes.
+
+local tracks = {}
+
+-- Subtitles that are text can be rewritten for another container; the others are pictures.
+local text_codecs = {
+  subrip = true, srt = true, ass = true, ssa = true, mov_text = true, webvtt = true, text = true,
+  microdvd = true, sami = true, subviewer = true, subviewer1 = true, mpl2 = true, jacosub = true,
+  realtext = true, stl = true, pjs = true, vplayer = true,
+}
+
+function tracks.is_text(stream)
+  return text_codecs[stream.codec] or false
+end
+
+local function of_kind(source, stream)
+  local lists = { video = source.videos, audio = source.audios, subtitle = source.subtitles }
+  return lists[stream.kind] or {}
+end
+
+-- "video", or "audio 2" where there are several.
+function tracks.name(source, stream)
+  if stream.attached_picture then
+    return "cover picture"
+  end
+  local list = of_kind(source, stream)
+  if #list > 1 then
+    for number, other in ipairs(list) do
+      if other.index == stream.index then
+        return stream.kind .. " " .. number
+      end
+    end
+  end
+  if list[1] then
+    return stream.kind
+  end
+  return ("%s track %d"):format(stream.kind or "data", stream.index)
+end
+
+-- The stream copied, or (unless only a copy will do) rewritten as text that the container holds;
+-- else nil and the reason.
+function tracks.keep(job, source, stream, format, copy_only)
+  local name = tracks.name(source, stream)
+  local fits, reason = av.can_copy(stream, format)
+  if fits then
+    return stream:copy()
+  end
+  local codec = av.formats[format].subtitle
+  local rewritable = stream.kind == "subtitle" and tracks.is_text(stream) and codec ~= ""
+  if rewritable and not copy_only then
+    job:note(("%s rewritten as %s: %s does not fit %s"):format(name, codec, stream.codec, format))
+    return stream:encode { codec = codec }
+  end
+  return nil, reason
+end
+
+local function keep_or_tell(job, source, stream, format)
+  local track, reason = tracks.keep(job, source, stream, format)
+  if not track then
+    job:note(("%s not kept: %s"):format(tracks.name(source, stream), reason))
+  end
+  return track
+end
+
+-- All streams of the source, in their order, as tracks for an output of the format. `make` has a
+-- function for each kind that needs more than keeping: video, audio, subtitle, picture, data. It
+-- gets the stream and its name; false leaves the stream out.
+function tracks.all(job, source, format, make)
+  local list = {}
+  for _, stream in ipairs(source.streams) do
+    local kind = stream.attached_picture and "picture" or stream.kind
+    local maker = make[kind]
+    local track
+    if maker then
+      track = maker(stream, tracks.name(source, stream))
+    else
+      track = keep_or_tell(job, source, stream, format)
+    end
+    if track then
+      table.insert(list, track)
+    end
+  end
+  return list
+end
+
+return tracks
