@@ -6,11 +6,13 @@
 #define LUMA_ENGINE_FORMATS_H
 
 #include <libavcodec/codec_id.h>
+#include <libavutil/avutil.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct format {
     const char *name;      /* "mp4": the name in options, and the file extension */
-    const char *muxer;     /* libavformat's name: "mp4", "matroska", "image2" */
+    const char *muxer;     /* libavformat's name: "mp4", "matroska", "image2pipe" */
     const char *mime_video; /* "video/mp4" */
     const char *mime_audio; /* with audio only: "audio/mp4"; "" if the same */
     const char *video, *audio, *subtitle; /* default codecs by name; "" if it holds none */
@@ -28,5 +30,12 @@ const struct format *format_of_media(const struct media *media);
 
 /* True if the muxer takes the codec (avformat_query_codec corrected by what players read). */
 bool format_takes(const struct format *format, enum AVCodecID codec);
+/* The same for an attached picture (cover art), which is no video track. */
+bool format_takes_cover(const struct format *format, enum AVCodecID codec);
+/* Most tracks of a kind that a file can hold; covers don't count. */
+int format_room(const struct format *format, enum AVMediaType kind);
+/* "h264, hevc, av1": the codecs of a kind that it takes, for messages; "" if none. */
+void format_list_codecs(const struct format *format, enum AVMediaType kind, char *text,
+                        size_t size);
 
 #endif

@@ -29,8 +29,7 @@ int introspect_positional(const AVFilter *filter, const char *names[4]);
 
 /* An option of a filter (its own, or the timeline `enable` where it has one) or an encoder (its
  * own, or AVCodecContext's); NULL with the nearest name in e. */
-const AVOption *introspect_filter_option(const AVFilter *filter, const char *name,
-                                         struct error *e);
+const AVOption *introspect_filter_option(const AVFilter *filter, const char *name, struct error *e);
 const AVOption *introspect_encoder_option(const AVCodec *encoder, const char *name,
                                           struct error *e);
 

@@ -35,6 +35,10 @@ const char *policy_decoders(void);
 bool policy_filter(const char *filter, struct error *e);
 bool policy_filter_option(const char *filter, const char *option, const char *value,
                           struct error *e);
+/* What the options of a filter add up to: endless padding and loops, pads, sizes and rates without
+ * measure. The context is allocated, its options are set, and it is not initialised yet. */
+bool policy_filter_bounds(const AVFilterContext *context, const struct policy_limits *limits,
+                          struct error *e);
 bool policy_encoder(const char *encoder, struct error *e);
 bool policy_encoder_option(const char *encoder, const char *option, const char *value,
                            struct error *e);
