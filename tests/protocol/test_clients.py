@@ -1,0 +1,128 @@
+"""The example clients, run as a user would run them, against a live server."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lumad import ROOT
+
+EXAMPLES = os.path.join(ROOT, "examples")
+
+
+def node_command():
+    """How client.mjs runs here: with ws, with Node's own WebSocket, or not at all."""
+    node = shutil.which("node")
+    if not node:
+        return None
+    client = os.path.join(EXAMPLES, "client.mjs")
+    has_ws = os.path.isdir(os.path.join(EXAMPLES, "node_modules", "ws"))
+    for flags in [[]] if has_ws else [[], ["--experimental-websocket"]]:
+        seen = subprocess.run([node, *flags, "-p", "typeof WebSocket"], capture_output=True,
+                              text=True)
+        if has_ws or (seen.returncode == 0 and seen.stdout.strip() == "function"):
+            return [node, *flags, client]
+    return None
+
+
+@pytest.fixture(params=["client.py", "client.mjs"])
+def run(request, server, tmp_path):
+    """run(arguments…) of each client; its result has returncode, stdout, stderr."""
+    command = [sys.executable, os.path.join(EXAMPLES, "client.py")]
+    if request.param == "client.mjs":
+        command = node_command()
+        if not command:
+            pytest.skip("client.mjs needs Node 22, or npm install in examples/")
+
+    def start(*arguments, url=f"ws://127.0.0.1:{server.port}/ws"):
+        return subprocess.run([*command, *map(str, arguments), "--server", url], cwd=tmp_path,
+                              capture_output=True, text=True, timeout=120)
+
+    return start
+
+
+@pytest.fixture
+def clip(small, tmp_path):
+    path = tmp_path / "holiday.mp4"
+    path.write_bytes(small)
+    return path
+
+
+def test_it_saves_what_was_made(run, clip, tmp_path):
+    done = run("remove_audio", clip, "--out", "results")
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "results") == ["holiday.mp4"]
+    assert "results/holiday.mp4" in done.stdout
+    assert "note:" in done.stderr and "uploading" in done.stderr
+    assert clip.read_bytes()[4:8] == b"ftyp"
+
+
+def test_it_replaces_nothing(run, clip, small, tmp_path):
+    assert run("remove_audio", clip).returncode == 0
+    assert clip.read_bytes() == small
+    assert sorted(os.listdir(tmp_path)) == ["holiday-2.mp4", "holiday.mp4"]
+
+
+def test_options_have_the_types_of_the_schema(run, clip, tmp_path):
+    done = run("thumbnail", clip, "--count", "2", "--width=100", "--format", "png", "--out", "r")
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(tmp_path / "r")) == 2
+    done = run("thumbnail", clip, "--timestamps", "1,50%", "--out", "s")
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(tmp_path / "s")) == 2
+
+
+def test_json_is_for_programs(run, clip, tmp_path):
+    done = run("remove_audio", clip, "--json", "--out", "results")
+    assert done.returncode == 0 and done.stderr == ""
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    assert messages[-1]["type"] == "completed"
+    (output,) = messages[-1]["outputs"]
+    data = (tmp_path / "results" / output["name"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == output["sha256"]
+
+
+def test_probe_prints_its_result(run, clip):
+    done = run("probe", clip)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["streams"]
+
+
+def test_a_failed_job_is_1(run, tmp_path):
+    (tmp_path / "text.mp4").write_text("no film at all\n" * 100)
+    done = run("remove_audio", "text.mp4", "--out", "results")
+    assert done.returncode == 1 and "unsupported_media" in done.stderr
+    assert done.stdout == "" and not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["nonsense", "holiday.mp4"], "unknown_operation"),
+    (["compress", "holiday.mp4", "--crff", "28"], "options.crff"),
+    (["compress", "holiday.mp4", "--preset", "extreme"], "options.preset"),
+    (["compress", "missing.mp4"], "missing.mp4"),
+    ([], "usage"),
+])
+def test_a_request_that_cannot_be_made_is_2(run, clip, arguments, said):
+    done = run(*arguments)
+    assert done.returncode == 2 and said in done.stderr, done
+    assert "Traceback" not in done.stderr and "    at " not in done.stderr
+
+
+def test_no_server_is_2(run, clip):
+    done = run("probe", clip, url="ws://127.0.0.1:9/ws")
+    assert done.returncode == 2 and done.stderr.strip()
+    assert "Traceback" not in done.stderr
+
+
+def test_it_lists_the_operations(run):
+    done = run("describe")
+    assert done.returncode == 0 and "compress: " in done.stdout and "--preset" in done.stdout
+
+
+def test_an_empty_file(run, tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert run("probe", "empty.mp4").returncode in (1, 2)
