@@ -22,7 +22,8 @@
 struct worker_pool;
 struct worker;
 
-struct worker_settings { /* passed on to the template; strings are borrowed until pool_create returns */
+struct worker_settings { /* passed on to the template; strings are borrowed until pool_create
+                            returns */
     const char *blobs;   /* the blob root */
     const char *scripts;
     const char *assets;
@@ -33,13 +34,14 @@ struct worker_settings { /* passed on to the template; strings are borrowed unti
 
 /* How a worker ended. */
 struct worker_exit {
-    int status;                /* as wait4 gives it */
+    int status;                /* as wait4 gives it; SIGKILL if killed before it was forked */
     double cpu_seconds;        /* user and system, from wait4 */
     int64_t peak_memory_bytes; /* ru_maxrss */
 };
 
 struct worker_events {
-    /* A message came; borrowed. */
+    /* A message came; borrowed. Messages go on coming after worker_kill() until exited: those that
+     * it had sent before it died. */
     void (*message)(struct worker *worker, const json_t *message, void *opaque);
     /* It broke the protocol (and has been killed; exited follows). */
     void (*broken)(struct worker *worker, const char *reason, void *opaque);
@@ -48,7 +50,9 @@ struct worker_events {
     void (*exited)(struct worker *worker, const struct worker_exit *how, void *opaque);
 };
 
-/* Starts the template. 0 or a negative libuv error. */
+/* Starts the template. 0 or a negative libuv error. The process becomes a subreaper and ignores
+ * SIGPIPE, and every child that it has is reaped by the pool: it must start no others (no
+ * uv_spawn). One pool a process. */
 int worker_pool_create(struct worker_pool **pool, uv_loop_t *loop,
                        const struct worker_settings *settings);
 /* Kills what still runs, without callbacks, and closes its handles; the loop must run on for them
