@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+"""Ratios against the ffmpeg program, and against a server that starts it for each job.
+
+    make bench                          (or tests/bench/bench.py [encode] [copy] [small])
+    LUMA_BENCH_PAIRS=3 make bench       fewer pairs than 11
+
+Each comparison alternates the two sides in one run and compares medians; nothing is asserted.
+Below 1: luma needs less. The numbers are also written to build/bench.json.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "tests", "protocol"))
+
+from lumad import Server  # noqa: E402
+from wire import Client  # noqa: E402
+
+PAIRS = int(os.environ.get("LUMA_BENCH_PAIRS", "11"))
+LUMA = os.environ.get("LUMA_BIN", os.path.join(ROOT, "build/bin/luma"))
+LUMAD = os.environ.get("LUMAD_BIN", os.path.join(ROOT, "build/bin/lumad"))
+MEDIA = os.environ.get("LUMA_TEST_MEDIA", os.path.join(os.path.dirname(ROOT), "shared", "media"))
+FRAME = 256 * 1024
+
+
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments], check=True)
+
+
+def source_clip(folder):
+    """Thirty seconds of real film, or a generated clip of the same size."""
+    real = os.path.join(MEDIA, "bbb-854x480-30s-51.mp4")
+    if os.path.isfile(real):
+        return real
+    path = os.path.join(folder, "clip.mp4")
+    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=854x480:rate=24:maxiter=300,noise=alls=4:allf=t",
+           "-f", "lavfi", "-i", "sine=440", "-t", "30", "-c:v", "libx264", "-preset", "veryfast",
+           "-b:v", "1M", "-pix_fmt", "yuv420p", "-c:a", "aac", "-movflags", "+faststart", path)
+    return path
+
+
+def copy_clip(source, folder):
+    """About 7 MB of it, by repeating it."""
+    path = os.path.join(folder, "seven.mp4")
+    loops = 7_000_000 / os.path.getsize(source)
+    seconds = 30 * loops
+    ffmpeg("-stream_loop", str(int(loops) + 1), "-i", source, "-t", f"{seconds:.1f}", "-c", "copy",
+           "-movflags", "+faststart", path)
+    return path
+
+
+def measure(command):
+    """Wall and processor seconds, and peak memory, of a program."""
+    start = time.monotonic()
+    with open(os.devnull, "r+b") as null:
+        process = subprocess.Popen(command, stdin=null, stdout=null, stderr=subprocess.PIPE)
+        errors = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{errors.decode(errors='replace')}")
+    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
+            "memory_mb": usage.ru_maxrss / 1024}
+
+
+def alternate(sides, count, label):
+    """Runs the sides in turn; {side: {measure: median}}."""
+    seen = {side: [] for side in sides}
+    for number in range(count):
+        for side, run in sides.items():
+            seen[side].append(run())
+        if sys.stderr.isatty():
+            print(f"\r{label}: {number + 1} of {count}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    return {side: {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+            for side, runs in seen.items()}
+
+
+def show(title, medians, names, report):
+    """A table of luma against the other side."""
+    (luma, ours), (other, theirs) = medians.items()
+    print(f"\n{title}")
+    print(f"  {'':<34}{luma:>12}{other:>16}{'ratio':>9}")
+    ratios = {}
+    for name, (text, factor, unit) in names.items():
+        ratios[name] = ours[name] / theirs[name]
+        print(f"  {text:<34}{ours[name] * factor:>9.1f} {unit:<2}{theirs[name] * factor:>13.1f} "
+              f"{unit:<2}{ratios[name]:>9.2f}")
+    report[title] = {"medians": medians, "ratios": ratios}
+
+
+def bench_encode(source, folder, report):
+    ours, theirs = os.path.join(folder, "luma.mp4"), os.path.join(folder, "ffmpeg.mp4")
+
+    def run_luma():
+        if os.path.exists(ours):
+            os.unlink(ours)
+        return measure([LUMA, "run", "compress", source, "-o", ours, "--preset", "custom",
+                        "--crf", "28", "--encoder_preset", "medium"])
+
+    def run_ffmpeg():
+        return measure(["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", source, "-map", "0:v:0",
+                        "-map", "0:a?", "-c:v", "libx264", "-crf", "28", "-preset", "medium",
+                        "-c:a", "copy", "-movflags", "+faststart", theirs])
+
+    medians = alternate({"luma": run_luma, "ffmpeg": run_ffmpeg}, PAIRS, "encode")
+    show(f"compress, crf 28, medium: {os.path.basename(source)}, median of {PAIRS} pairs", medians,
+         {"wall_s": ("wall time", 1, "s"), "cpu_s": ("processor time", 1, "s"),
+          "memory_mb": ("peak memory", 1, "MB")}, report)
+    sizes = os.path.getsize(ours), os.path.getsize(theirs)
+    print(f"  {'size of the result':<34}{sizes[0] / 1e6:>9.2f} MB{sizes[1] / 1e6:>13.2f} MB"
+          f"{sizes[0] / sizes[1]:>9.2f}")
+
+
+class SpawnServer:
+    """tests/bench/spawn_server.py, running."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, "spawn_server.py")],
+                                        stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        self.port = int(line.split("port=")[1].split()[0])
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def job_times(client, operation, data):
+    """Seconds from the last upload byte, and from the request, to `completed`."""
+    start = time.monotonic()
+    job = client.start(operation, [len(data)])
+    client.upload(job, data, frame=FRAME)
+    sent = time.monotonic()
+    client.finish(job)
+    end = time.monotonic()
+    job.completed()
+    return {"after_upload_s": end - sent, "whole_s": end - start}
+
+
+def bench_copy(source, folder, report):
+    with open(copy_clip(source, folder), "rb") as file:
+        data = file.read()
+    ours, theirs = Server(LUMAD, os.path.join(folder, "copy")), SpawnServer()
+    try:
+        with Client(ours.port) as first, Client(theirs.port) as second:
+            job_times(first, "remove_audio", data)  # warm caches on both sides
+            job_times(second, "remove_audio", data)
+            count = max(PAIRS, 3)
+            medians = alternate({"luma": lambda: job_times(first, "remove_audio", data),
+                                 "python + ffmpeg": lambda: job_times(second, "remove_audio",
+                                                                      data)}, count, "copy")
+        show(f"remove_audio over loopback: {len(data) / 1e6:.1f} MB, median of {count} pairs",
+             medians, {"after_upload_s": ("last byte sent to completed", 1000, "ms"),
+                       "whole_s": ("whole job", 1000, "ms")}, report)
+        whole = report[next(reversed(report))]["ratios"]["whole_s"]
+        print(f"  the whole job is {1 / whole:.1f} times as fast")
+    finally:
+        theirs.stop()
+        ours.stop()
+
+
+def bench_small(source, folder, report):
+    path = os.path.join(folder, "small.mp4")
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:r=10:d=1", "-c:v", "libx264", "-preset",
+           "ultrafast", "-pix_fmt", "yuv420p", path)
+    with open(path, "rb") as file:
+        data = file.read()
+    server = Server(LUMAD, os.path.join(folder, "small"))
+    try:
+        with Client(server.port) as client:
+            job_times(client, "probe", data)
+            medians = alternate(
+                {"luma": lambda: job_times(client, "probe", data),
+                 "ffprobe": lambda: {"whole_s": measure(
+                     ["ffprobe", "-v", "error", "-show_streams", path])["wall_s"]}},
+                5 * PAIRS, "small")
+        for side in medians.values():
+            side.pop("after_upload_s", None)
+        show(f"what a job costs: probe of {len(data) / 1e3:.0f} kB, sent, forked, run, told",
+             medians, {"whole_s": ("whole job", 1000, "ms")}, report)
+    finally:
+        server.stop()
+
+
+BENCHES = {"encode": bench_encode, "copy": bench_copy, "small": bench_small}
+
+
+def main():
+    wanted = sys.argv[1:] or list(BENCHES)
+    if not set(wanted) <= set(BENCHES):
+        raise SystemExit(f"usage: bench.py {' '.join(f'[{name}]' for name in BENCHES)}")
+    report = {}
+    with tempfile.TemporaryDirectory(prefix="luma-bench-") as folder:
+        source = source_clip(folder)
+        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; below 1: luma needs less")
+        for name in wanted:
+            BENCHES[name](source, folder, report)
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
+    with open(os.path.join(ROOT, "build", "bench.json"), "w") as file:
+        json.dump(report, file, indent=2)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
