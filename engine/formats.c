@@ -246,6 +246,11 @@ bool format_takes_cover(const struct format *format, enum AVCodecID codec)
     return policy_listed(avcodec_get_name(codec), detail_of(format)->covers);
 }
 
+const char *format_covers(const struct format *format)
+{
+    return detail_of(format)->covers;
+}
+
 int format_room(const struct format *format, enum AVMediaType kind)
 {
     switch (kind) {

@@ -32,6 +32,8 @@ const struct format *format_of_media(const struct media *media);
 bool format_takes(const struct format *format, enum AVCodecID codec);
 /* The same for an attached picture (cover art), which is no video track. */
 bool format_takes_cover(const struct format *format, enum AVCodecID codec);
+/* The codecs of covers that it takes, separated by spaces; "" if it holds none. */
+const char *format_covers(const struct format *format);
 /* Most tracks of a kind that a file can hold; covers don't count. */
 int format_room(const struct format *format, enum AVMediaType kind);
 /* "h264, hevc, av1": the codecs of a kind that it takes, for messages; "" if none. */

@@ -71,6 +71,12 @@ struct plan {
 /* The value of a setting, or NULL. */
 const char *plan_setting(const struct plan_node *node, const char *name);
 
+/* Allocates a filter in a graph, sets its options one by one with av_opt_set() under the policy, and
+ * initialises it. For a node of a plan it has succeeded before. */
+int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
+                     const struct plan_settings *settings, const struct policy_limits *limits,
+                     AVFilterContext **context, struct error *e);
+
 /* Marks (in a caller's array of node_count) every node that the outputs need. */
 void plan_reach(const struct plan *plan, const int *outputs, int output_count, bool *reached);
 

@@ -101,6 +101,19 @@ const char *policy_decoders(void)
         "stl,subviewer,subviewer1,vplayer,dvbsub,dvdsub,pgssub,xsub";
 }
 
+const AVCodec *policy_decoder(int codec_id)
+{
+    void *state = NULL;
+    for (const AVCodec *codec; (codec = av_codec_iterate(&state));) {
+        if ((int)codec->id == codec_id && av_codec_is_decoder(codec) &&
+            !(codec->capabilities & AV_CODEC_CAP_EXPERIMENTAL) &&
+            av_match_list(codec->name, policy_decoders(), ',') > 0) {
+            return codec;
+        }
+    }
+    return NULL;
+}
+
 /* Software encoders that need no strict=experimental and write to nothing but their packets. */
 static const char encoders[] =
     "libx264 libx264rgb libopenh264 libx265 libkvazaar libsvtav1 libaom-av1 librav1e libvpx-vp9 "

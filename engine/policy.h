@@ -31,6 +31,10 @@ void policy_limits_init(struct policy_limits *limits);
 const char *policy_demuxers(void);
 const char *policy_decoders(void);
 
+/* The decoder that is used for a codec: the first that is allowed; NULL if this build has none. */
+struct AVCodec;
+const struct AVCodec *policy_decoder(int codec_id);
+
 /* Each: true if allowed; else the reason is in e with ERROR_INVALID_OPTION. */
 bool policy_filter(const char *filter, struct error *e);
 bool policy_filter_option(const char *filter, const char *option, const char *value,

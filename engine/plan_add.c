@@ -1,0 +1,186 @@
+/*
+ * Adding what a plan reads: inputs, ranges of them, picked frames.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/introspect_internal.h"
+#include "engine/plan_build.h"
+
+/* The earliest timestamp of the streams (covers have none of their own); 0 if none has one. */
+static double media_first_time(const struct media *media)
+{
+    double first = NAN;
+    for (int i = 0; i < media->stream_count; i++) {
+        const struct media_stream *stream = &media->streams[i];
+        if (!stream->attached_picture && isfinite(stream->start)) {
+            first = isnan(first) ? stream->start : fmin(first, stream->start);
+        }
+    }
+    if (isnan(first) && isfinite(media->start)) {
+        first = media->start;
+    }
+    return isnan(first) ? 0 : first;
+}
+
+static int file_open(struct plan *plan, struct plan_file *file, struct error *e)
+{
+    int code = io_reader_open_file(&file->reader, file->path, file->label, e);
+    if (code >= 0) {
+        code = media_open_context(&file->context, file->reader, file->label, file->cancel, NULL, e);
+    }
+    if (code >= 0) {
+        code = media_describe(&file->media, file->context, file->label, e);
+    }
+    if (code < 0) {
+        return code;
+    }
+    if (file->media->stream_count > plan->limits.max_streams) {
+        error_set(e, ERROR_LIMIT_EXCEEDED, "'%s' has %d streams", file->label,
+                  file->media->stream_count);
+        return ERROR_LIMIT_EXCEEDED;
+    }
+    file->start = media_first_time(file->media);
+    return 0;
+}
+
+/* Takes the file into the plan in any case, so that plan_destroy() closes what was opened. */
+static int file_adopt(struct plan *plan, struct plan_file *file, struct error *e)
+{
+    struct plan_file **files =
+        realloc(plan->files, ((size_t)plan->file_count + 1) * sizeof *plan->files);
+    if (!files) {
+        free(file->path);
+        free(file->label);
+        free(file);
+        return plan_out_of_memory(e);
+    }
+    plan->files = files;
+    files[plan->file_count++] = file;
+    return 0;
+}
+
+int plan_add_input(struct plan *plan, const char *path, const char *label, atomic_int *cancel,
+                   struct error *e)
+{
+    struct plan_node *node = NULL;
+    int code = plan_node_alloc(&node, plan, PLAN_INPUT, NULL, 0, e);
+    if (code < 0) {
+        return code;
+    }
+    struct plan_file *file = calloc(1, sizeof *file);
+    if (!file) {
+        plan_node_free(node);
+        return plan_out_of_memory(e);
+    }
+    file->path = strdup(path);
+    file->label = strdup(label && *label ? label : "input");
+    file->cancel = cancel;
+    code = file_adopt(plan, file, e);
+    if (code >= 0 && (!file->path || !file->label)) {
+        code = plan_out_of_memory(e);
+    }
+    if (code >= 0) {
+        code = file_open(plan, file, e);
+    }
+    if (code < 0) {
+        plan_node_free(node);
+        return code;
+    }
+    node->file = file;
+    node->pad_count = file->media->stream_count;
+    node->start = 0;
+    node->stop = INFINITY;
+    return plan_append(plan, node, e);
+}
+
+int plan_add_range(struct plan *plan, int input, double start, double stop, struct error *e)
+{
+    if (!plan_input_media(plan, input)) {
+        return error_set(e, ERROR_INTERNAL, "node %d is no input", input);
+    }
+    char got[64];
+    if (!isfinite(start) || start < 0) {
+        snprintf(got, sizeof got, "%g", start);
+        error_set(e, ERROR_INVALID_OPTION, "a range can't start at %s", got);
+        return error_place(e, "start", got, "seconds from the beginning, 0 or more");
+    }
+    if (isnan(stop) || stop <= start) {
+        snprintf(got, sizeof got, "%g", stop);
+        error_set(e, ERROR_INVALID_OPTION, "a range from %g s can't end at %s s", start, got);
+        return error_place(e, "stop", got, "a time after the start");
+    }
+    const struct plan_node *whole = plan->nodes[input];
+    /* A range of a range is what both have in common. */
+    double first = fmax(start, whole->start);
+    double last = fmin(stop, whole->stop);
+    if (last <= first) {
+        error_set(e, ERROR_INVALID_OPTION,
+                  "the range from %g s to %g s lies outside of the one from %g s to %g s", start,
+                  stop, whole->start, whole->stop);
+        return error_place(e, "start", NULL, NULL);
+    }
+    struct plan_node *node = NULL;
+    int code = plan_node_alloc(&node, plan, PLAN_INPUT, NULL, 0, e);
+    if (code < 0) {
+        return code;
+    }
+    node->file = whole->file;
+    node->pad_count = whole->pad_count;
+    node->start = first;
+    node->stop = last;
+    return plan_append(plan, node, e);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times, int count,
+                  bool nearest_keyframe, struct error *e)
+{
+    enum { MOST = 10000 };
+    const struct media_stream *stream = plan_edge_stream(plan, video);
+    if (!stream || stream->kind != AVMEDIA_TYPE_VIDEO) {
+        error_set(e, ERROR_INVALID_OPTION, "single frames can only be taken from an input's video");
+        return error_place(e, "at", stream ? introspect_kind(stream->kind) : NULL, "video");
+    }
+    int code = plan_check_frames(plan, video, "at", e);
+    if (code < 0) {
+        return code;
+    }
+    if (count < 1 || count > MOST) {
+        error_set(e, ERROR_LIMIT_EXCEEDED, "%d frames at once can't be taken", count);
+        return error_place(e, "at", NULL, "1 to 10000 times");
+    }
+    for (int i = 0; i < count; i++) {
+        if (!isfinite(times[i]) || times[i] < 0) {
+            char got[64];
+            snprintf(got, sizeof got, "%g", times[i]);
+            error_set(e, ERROR_INVALID_OPTION, "there is no frame at %s s", got);
+            return error_place(e, "at", got, "seconds from the beginning, 0 or more");
+        }
+    }
+    struct plan_node *node = NULL;
+    code = plan_node_alloc(&node, plan, PLAN_PICK, &video, 1, e);
+    if (code < 0) {
+        return code;
+    }
+    node->times = malloc((size_t)count * sizeof *times);
+    if (!node->times) {
+        plan_node_free(node);
+        return plan_out_of_memory(e);
+    }
+    memcpy(node->times, times, (size_t)count * sizeof *times);
+    qsort(node->times, (size_t)count, sizeof *times, compare_times);
+    node->time_count = count;
+    node->nearest_keyframe = nearest_keyframe;
+    node->file = plan->nodes[video.node]->file;
+    node->pad_count = 1;
+    return plan_append(plan, node, e);
+}

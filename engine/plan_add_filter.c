@@ -1,0 +1,207 @@
+/*
+ * Adding a filter: its options are set on a scratch context, which is then initialised, so that
+ * libavfilter itself says whether the values are good and how many pads of which kind there are.
+ */
+#include <libavfilter/avfilter.h>
+#include <libavutil/opt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/introspect_internal.h"
+#include "engine/plan_build.h"
+
+int plan_check_frames(const struct plan *plan, struct plan_edge edge, const char *what,
+                      struct error *e)
+{
+    struct plan_type type;
+    if (!plan_edge_type(plan, edge, &type)) {
+        return error_set(e, ERROR_INTERNAL, "%s is given an edge that isn't there", what);
+    }
+    if (type.flow == PLAN_FRAMES) {
+        return 0;
+    }
+    const struct media_stream *stream = plan_edge_stream(plan, edge);
+    if (!stream) {
+        error_set(e, ERROR_INVALID_OPTION, "%s needs frames, and what %s is packets", what,
+                  plan->nodes[edge.node]->kind == PLAN_COPY ? "a copy gives" : "an encoder gives");
+        return error_place(e, what, "packets", "a stream before it is encoded or copied");
+    }
+    if (type.kind != AVMEDIA_TYPE_VIDEO && type.kind != AVMEDIA_TYPE_AUDIO) {
+        error_set(e, ERROR_INVALID_OPTION, "%s can't take %s", what, introspect_kind(type.kind));
+        return error_place(e, what, introspect_kind(type.kind), "video or audio");
+    }
+    if (!policy_decoder(stream->parameters->codec_id)) {
+        error_set(e, ERROR_UNSUPPORTED_MEDIA, "stream %d (%s) can't be decoded here", stream->index,
+                  *stream->codec ? stream->codec : "of an unknown codec");
+        return error_place(e, what, stream->codec, NULL);
+    }
+    return 0;
+}
+
+int plan_refuse_value(struct error *e, const char *what, const char *path,
+                      const struct plan_option *option, const AVOption *known, const AVClass *class,
+                      int averror)
+{
+    if (averror == AVERROR(ENOMEM)) {
+        return plan_out_of_memory(e);
+    }
+    char expected[320];
+    introspect_expected(known, class, expected, sizeof expected);
+    const char *nearest = introspect_nearest_value(known, class, option->value);
+    error_set(e, ERROR_INVALID_OPTION, "option '%s' of %s can't be '%.100s'; %s%s%s", option->name,
+              what, option->value, nearest ? "did you mean '" : "it takes ",
+              nearest ? nearest : expected, nearest ? "'?" : "");
+    return error_place(e, path, option->value, expected);
+}
+
+static int set_option(AVFilterContext *context, const struct plan_option *option, struct error *e)
+{
+    const AVFilter *filter = context->filter;
+    char path[160];
+    snprintf(path, sizeof path, "%s.%s", filter->name, option->name);
+    const AVOption *known = introspect_filter_option(filter, option->name, e);
+    if (!known || !policy_filter_option(filter->name, option->name, option->value, e)) {
+        error_place(e, path, NULL, NULL);
+        return ERROR_INVALID_OPTION;
+    }
+    int averror = av_opt_set(context, option->name, option->value, AV_OPT_SEARCH_CHILDREN);
+    if (averror < 0) {
+        char what[96];
+        snprintf(what, sizeof what, "filter '%s'", filter->name);
+        const AVClass *class =
+            strcmp(option->name, "enable") ? filter->priv_class : avfilter_get_class();
+        return plan_refuse_value(e, what, path, option, known, class, averror);
+    }
+    return 0;
+}
+
+int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
+                     const struct plan_settings *settings, const struct policy_limits *limits,
+                     AVFilterContext **out, struct error *e)
+{
+    AVFilterContext *context = avfilter_graph_alloc_filter(graph, filter, name);
+    if (!context) {
+        return plan_out_of_memory(e);
+    }
+    for (int i = 0; i < settings->count; i++) {
+        int code = set_option(context, &settings->list[i], e);
+        if (code < 0) {
+            return code;
+        }
+    }
+    if (!policy_filter_bounds(context, limits, e)) {
+        if (e && e->path[0]) {
+            char path[160];
+            snprintf(path, sizeof path, "%s.%.80s", filter->name, e->path);
+            error_place(e, path, NULL, NULL);
+        }
+        return e ? e->code : ERROR_INVALID_OPTION;
+    }
+    int averror = avfilter_init_dict(context, NULL);
+    if (averror < 0) {
+        int code = error_set_av(e, ERROR_INVALID_OPTION, averror,
+                                "filter '%s' doesn't take these options", filter->name);
+        error_place(e, filter->name, NULL, NULL);
+        return code;
+    }
+    *out = context;
+    return 0;
+}
+
+static int check_pads(const struct plan *plan, const AVFilterContext *context,
+                      const struct plan_node *node, struct error *e)
+{
+    const char *name = context->filter->name;
+    int wanted = (int)context->nb_inputs;
+    if (node->input_count != wanted) {
+        char got[16];
+        char expected[16];
+        snprintf(got, sizeof got, "%d", node->input_count);
+        snprintf(expected, sizeof expected, "%d", wanted);
+        error_set(e, ERROR_INVALID_OPTION, "filter '%s' takes %d input%s, %d given", name, wanted,
+                  wanted == 1 ? "" : "s", node->input_count);
+        return error_place(e, name, got, expected);
+    }
+    for (int i = 0; i < wanted; i++) {
+        struct plan_type type;
+        plan_edge_type(plan, node->inputs[i], &type);
+        enum AVMediaType kind = avfilter_pad_get_type(context->input_pads, i);
+        if (type.kind != kind) {
+            error_set(e, ERROR_INVALID_OPTION, "input %d of filter '%s' takes %s, %s given", i + 1,
+                      name, introspect_kind(kind), introspect_kind(type.kind));
+            return error_place(e, name, introspect_kind(type.kind), introspect_kind(kind));
+        }
+        char what[96];
+        snprintf(what, sizeof what, "filter '%s'", name);
+        int code = plan_check_frames(plan, node->inputs[i], what, e);
+        if (code < 0) {
+            error_place(e, name, NULL, NULL);
+            return code;
+        }
+    }
+    return 0;
+}
+
+static int keep_outputs(struct plan_node *node, const AVFilterContext *context, struct error *e)
+{
+    node->pad_count = (int)context->nb_outputs;
+    if (!node->pad_count) {
+        return error_set(e, ERROR_INVALID_OPTION, "filter '%s' has no output",
+                         context->filter->name);
+    }
+    node->pad_kinds = malloc((size_t)node->pad_count * sizeof *node->pad_kinds);
+    if (!node->pad_kinds) {
+        return plan_out_of_memory(e);
+    }
+    for (int i = 0; i < node->pad_count; i++) {
+        node->pad_kinds[i] = avfilter_pad_get_type(context->output_pads, i);
+    }
+    return 0;
+}
+
+int plan_add_filter(struct plan *plan, const char *name, const struct plan_edge *inputs,
+                    int input_count, const struct plan_option *options, int option_count,
+                    struct error *e)
+{
+    const AVFilter *filter = introspect_filter(name, e);
+    if (!filter) {
+        return ERROR_INVALID_OPTION;
+    }
+    AVFilterGraph *graph = NULL;
+    struct plan_node *node = NULL;
+    int code = plan_node_alloc(&node, plan, PLAN_FILTER, inputs, input_count, e);
+    if (code < 0) {
+        goto fail;
+    }
+    code = plan_settings_copy(&node->settings, options, option_count, e);
+    if (code < 0) {
+        goto fail;
+    }
+    node->filter = filter;
+    graph = avfilter_graph_alloc();
+    if (!graph) {
+        code = plan_out_of_memory(e);
+        goto fail;
+    }
+    graph->nb_threads = 1;
+    AVFilterContext *context = NULL;
+    code =
+        plan_filter_open(graph, filter, filter->name, &node->settings, &plan->limits, &context, e);
+    if (code >= 0) {
+        code = check_pads(plan, context, node, e);
+    }
+    if (code >= 0) {
+        code = keep_outputs(node, context, e);
+    }
+    if (code < 0) {
+        goto fail;
+    }
+    avfilter_graph_free(&graph);
+    return plan_append(plan, node, e);
+
+fail:
+    avfilter_graph_free(&graph);
+    plan_node_free(node);
+    return code;
+}
