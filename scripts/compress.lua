@@ -43,7 +43,7 @@ local function prepare(job, stream, name, options, codec)
   return video
 end
 
--- Audio that is small enough already is copied.
+-- Audio that is small enough already is copied. `wanted` is the most bits per second, nil for any.
 local function press_audio(job, stream, name, format, wanted, asked)
   local codec = av.formats[format].audio
   local fits, reason = av.can_copy(stream, format)
@@ -57,7 +57,10 @@ local function press_audio(job, stream, name, format, wanted, asked)
     or asked and "as asked"
     or ("it had %d kb/s"):format(rate // 1000)
   job:note(("%s encoded to %s: %s"):format(name, codec, why))
-  return encoding.audio(stream, { codec = codec, bitrate = wanted })
+  return encoding.audio(stream, {
+    codec = codec,
+    bitrate = wanted or encoding.bitrate("medium", codec, stream),
+  })
 end
 
 -- An audio file stays one; what can only be lossless becomes m4a.
@@ -131,8 +134,7 @@ return {
     local function audio(stream, name)
       local wanted = options.audio_bitrate
       if not wanted and preset ~= "custom" then
-        local channels = encoding.channels(av.formats[format].audio, stream.channels)
-        wanted = level.audio * math.max(1, channels)
+        wanted = encoding.bitrate(preset, av.formats[format].audio, stream)
       end
       return press_audio(job, stream, name, format, wanted, options.audio_bitrate)
     end

@@ -107,9 +107,9 @@ return {
       audio = function(stream, name)
         local codec = holds.audio
         return copy_or_encode(stream, name, codec, false, function()
-          local bitrate = not encoding.is_lossless(codec)
-            and encoding.levels.low.audio * encoding.channels(codec, stream.channels) or nil
-          return encoding.audio(stream, { codec = codec, bitrate = bitrate })
+          return encoding.audio(stream, {
+            codec = codec, bitrate = encoding.bitrate("low", codec, stream),
+          })
         end)
       end,
 

@@ -10,27 +10,29 @@ local encoders = {
 -- Seconds for each picture that was asked for.
 local function times_of(job, options, duration)
   local times = {}
-  local function add(position)
-    local percent = type(position) == "string" and tonumber(position:match "^(.*)%%$")
-    if percent and not duration then
+  local function need_duration(option)
+    if not duration then
       job:fail("invalid_option", "the file does not tell its duration: give times in seconds",
-        "timestamps")
+        option)
     end
-    local time = percent and duration * percent / 100 or position
-    if duration and time > duration then
-      job:note(("%g s is past the end at %g s: the last frame is shown"):format(time, duration))
-    end
-    table.insert(times, time)
   end
-  if options.timestamps then
-    for _, position in ipairs(options.timestamps) do
-      add(position)
+  for _, position in ipairs(options.timestamps or {}) do
+    local percent = type(position) == "string" and tonumber(position:match "^(.*)%%$")
+    if percent then
+      need_duration "timestamps"
+      position = duration * percent / 100
+    elseif duration and position > duration then
+      job:note(("%g s is past the end at %g s: the last frame is shown"):format(position,
+        duration))
     end
-    return times
+    table.insert(times, position)
   end
-  local count = options.count or 1
-  for number = 1, count do
-    add(("%.6f%%"):format((number - 0.5) / count * 100))
+  if not options.timestamps then
+    need_duration "count"
+    local count = options.count or 1
+    for number = 1, count do
+      table.insert(times, (number - 0.5) / count * duration)
+    end
   end
   return times
 end

@@ -137,6 +137,13 @@ function encoding.channels(codec, channels)
   return math.min(channels, most_channels[codec] or channels)
 end
 
+-- Bits per second for a stream's sound at a level; nil for a codec that is lossless.
+function encoding.bitrate(level, codec, stream)
+  if not encoding.is_lossless(codec) then
+    return encoding.levels[level].audio * encoding.channels(codec, stream.channels)
+  end
+end
+
 -- Encodes audio. `how`: codec, and any of bitrate, quality (qscale), sample_rate, channels.
 function encoding.audio(stream, how)
   local channels = encoding.channels(how.codec, how.channels or stream.channels)

@@ -62,20 +62,41 @@ local function keep_or_tell(job, source, stream, format)
   return track
 end
 
+-- MP4 keeps the titles of chapters in a track of its own, which is written anew with them.
+local function is_chapter_track(source, stream)
+  return stream.codec == "bin_data" and #source.chapters > 0
+end
+
+-- Picks the streams that a container has room for; the others are named in the notes.
+local function with_room(job, source, format)
+  local holds, used, list = av.formats[format], {}, {}
+  for _, stream in ipairs(source.streams) do
+    local kind = stream.kind
+    local room = not stream.attached_picture and holds.room[kind]
+    if not is_chapter_track(source, stream) then
+      used[kind] = (used[kind] or 0) + (room and 1 or 0)
+      if room and room > 0 and used[kind] > room then
+        job:note(("%s not kept: %s holds %d %s track%s"):format(tracks.name(source, stream),
+          format, room, kind, room > 1 and "s" or ""))
+      else
+        table.insert(list, stream)
+      end
+    end
+  end
+  return list
+end
+
 -- All streams of the source, in their order, as tracks for an output of the format. `make` has a
 -- function for each kind that needs more than keeping: video, audio, subtitle, picture, data. It
 -- gets the stream and its name; false leaves the stream out.
 function tracks.all(job, source, format, make)
   local list = {}
-  for _, stream in ipairs(source.streams) do
+  for _, stream in ipairs(with_room(job, source, format)) do
     local kind = stream.attached_picture and "picture" or stream.kind
-    local maker = make[kind]
-    local track
-    if maker then
-      track = maker(stream, tracks.name(source, stream))
-    else
-      track = keep_or_tell(job, source, stream, format)
+    local maker = make[kind] or function()
+      return keep_or_tell(job, source, stream, format)
     end
+    local track = maker(stream, tracks.name(source, stream))
     if track then
       table.insert(list, track)
     end

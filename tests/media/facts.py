@@ -1,0 +1,222 @@
+"""What a media file is, as ffprobe and ffmpeg see it: the judges of these tests.
+
+Nothing here uses luma. Times are seconds, sizes pixels.
+"""
+
+import functools
+import json
+import math
+import re
+import subprocess
+from fractions import Fraction
+
+
+def run(*command, check=True):
+    """Runs a program and returns its stdout as bytes."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(map(str, command))}\n{done.stderr.decode()[-2000:]}")
+    return done.stdout
+
+
+def ffmpeg(*arguments, check=True):
+    """Runs ffmpeg, quietly, never asking."""
+    return run("ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments), check=check)
+
+
+class Stream:
+    """One stream of a probed file."""
+
+    def __init__(self, raw):
+        self.raw = raw
+        self.index = raw["index"]
+        self.kind = raw.get("codec_type", "data")
+        self.codec = raw.get("codec_name", "")
+        self.tags = raw.get("tags", {})
+        self.language = self.tags.get("language", "und")
+        self.cover = bool(raw.get("disposition", {}).get("attached_pic"))
+        self.width, self.height = raw.get("width", 0), raw.get("height", 0)
+        self.rotation = 0
+        for side in raw.get("side_data_list", []):
+            if "rotation" in side:
+                self.rotation = round(-side["rotation"]) % 360
+        ratio = raw.get("sample_aspect_ratio", "1:1").replace(":", "/")
+        self.aspect = Fraction(ratio) if not ratio.startswith("0/") else Fraction(1)
+
+    @property
+    def upright(self):
+        """Size of the decoded frames after rotation."""
+        if self.rotation in (90, 270):
+            return self.height, self.width
+        return self.width, self.height
+
+    @property
+    def shown(self):
+        """Size on a screen with square pixels."""
+        width, height = float(self.width), float(self.height)
+        if self.aspect > 1:
+            width *= self.aspect
+        else:
+            height /= self.aspect
+        shown = (round(width), round(height))
+        return shown[::-1] if self.rotation in (90, 270) else shown
+
+    @property
+    def frame_rate(self):
+        rate = self.raw.get("avg_frame_rate", "0/0")
+        return float(Fraction(rate)) if not rate.endswith("/0") else 0.0
+
+    def color(self):
+        names = ("color_primaries", "color_transfer", "color_space", "color_range")
+        return {name: self.raw[name] for name in names if name in self.raw}
+
+
+class Media:
+    """A probed file."""
+
+    def __init__(self, raw):
+        self.raw = raw
+        self.format = raw["format"]["format_name"]
+        self.streams = [Stream(stream) for stream in raw["streams"]]
+        self.chapters = raw.get("chapters", [])
+        self.tags = {key.lower(): value for key, value in raw["format"].get("tags", {}).items()}
+        self.duration = float(raw["format"].get("duration", "nan"))
+
+    def of(self, kind):
+        return [s for s in self.streams if s.kind == kind and not s.cover]
+
+    @property
+    def video(self):
+        return (self.of("video") or [None])[0]
+
+    @property
+    def audio(self):
+        return (self.of("audio") or [None])[0]
+
+    @property
+    def covers(self):
+        return [s for s in self.streams if s.cover]
+
+
+def probe(path):
+    """A Media, or None where ffprobe can make nothing of the file."""
+    text = run("ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams",
+               "-show_chapters", path, check=False)
+    raw = json.loads(text or b"{}")
+    return Media(raw) if raw.get("format") and raw.get("streams") else None
+
+
+@functools.lru_cache(maxsize=None)
+def known(path):
+    """probe() of a file that doesn't change."""
+    return probe(path)
+
+
+def decoded_times(path, selector):
+    """The timestamps of a stream's decoded frames, in order of presentation."""
+    text = run("ffprobe", "-v", "error", "-select_streams", selector, "-show_entries",
+               "frame=best_effort_timestamp_time", "-of", "csv=p=0", path, check=False).decode()
+    times = []
+    for line in text.splitlines():
+        value = line.strip().strip(",")
+        if value and value != "N/A":
+            times.append(float(value))
+    return times
+
+
+def packets(path, selector):
+    """(pts, dts, duration, size) of a stream's packets, missing values None."""
+    text = run("ffprobe", "-v", "error", "-select_streams", selector, "-show_entries",
+               "packet=pts_time,dts_time,duration_time,size", "-of", "json", path,
+               check=False)
+    found = []
+    for packet in json.loads(text or b"{}").get("packets", []):
+        found.append(tuple(float(packet[key]) if packet.get(key, "N/A") != "N/A" else None
+                           for key in ("pts_time", "dts_time", "duration_time", "size")))
+    return found
+
+
+def span(path, selector):
+    """Seconds from a stream's first timestamp to the end of its last packet."""
+    found = [(p[0] if p[0] is not None else p[1], p[2] or 0) for p in packets(path, selector)]
+    found = [(start, length) for start, length in found if start is not None]
+    if not found:
+        return 0.0
+    return max(start + length for start, length in found) - min(start for start, _ in found)
+
+
+def packet_hash(path, selector):
+    """A hash over the bytes of a stream's packets."""
+    return ffmpeg("-i", path, "-map", f"0:{selector}", "-c", "copy", "-f", "streamhash",
+                  "-hash", "md5", "-").decode().split("=")[-1].strip()
+
+
+def picture_hash(path, selector="v:0", *filters):
+    """A hash over the decoded pictures of a stream."""
+    chain = ["-vf", ",".join(filters)] if filters else []
+    return ffmpeg("-i", path, "-map", f"0:{selector}", *chain, "-fps_mode", "passthrough", "-f",
+                  "streamhash", "-hash", "md5", "-").decode().split("=")[-1].strip()
+
+
+def samples(path, selector="a:0", form="s16le", *arguments):
+    """The decoded samples of an audio stream, raw."""
+    return ffmpeg("-i", path, "-map", f"0:{selector}", *arguments, "-f", form, "-")
+
+
+def sound_seconds(path, selector="a:0"):
+    """Seconds of decoded sound."""
+    rate = 8000
+    return len(samples(path, selector, "s16le", "-ac", "1", "-ar", str(rate))) / 2 / rate
+
+
+def loudness(path, selector="a:0"):
+    """Mean volume in dB."""
+    done = subprocess.run(["ffmpeg", "-nostdin", "-i", str(path), "-map", f"0:{selector}", "-af",
+                           "volumedetect", "-f", "null", "-"], capture_output=True, check=False)
+    found = re.search(r"mean_volume: (-?[\d.]+|-inf) dB", done.stderr.decode())
+    return float(found[1]) if found else math.nan
+
+
+def similarity(path, reference, reference_filters="null", seconds=None):
+    """SSIM of a file's pictures against those of a reference, frame by frame."""
+    limit = ["-t", str(seconds)] if seconds else []
+    graph = (f"[0:v:0]setpts=N,format=yuv420p[a];[1:v:0]{reference_filters},setpts=N,"
+             "format=yuv420p[b];[a][b]ssim")
+    done = subprocess.run(["ffmpeg", "-nostdin", *limit, "-i", str(path), *limit, "-i",
+                           str(reference), "-filter_complex", graph, "-f", "null", "-"],
+                          capture_output=True, check=False)
+    found = re.search(r"SSIM .*All:([\d.]+)", done.stderr.decode())
+    assert found, done.stderr.decode()[-2000:]
+    return float(found[1])
+
+
+def samples_of_picture(path):
+    """The grey levels of a picture."""
+    return ffmpeg("-i", path, "-vf", "format=gray", "-f", "rawvideo", "-")
+
+
+def still_psnr(picture, video, number, size, stream="v:0"):
+    """PSNR of a picture against frame `number` of a video's stream, both at a size."""
+    width, height = size
+    scale = f"scale={width}:{height}:flags=bicubic,setsar=1,format=gbrp"
+    graph = (f"[0:v:0]{scale}[a];[1:{stream}]select=eq(n\\,{number}),setpts=0,{scale}[b];"
+             "[a]setpts=0[c];[c][b]psnr")
+    done = subprocess.run(["ffmpeg", "-nostdin", "-i", str(picture), "-i", str(video),
+                           "-filter_complex", graph, "-frames:v", "1", "-f", "null", "-"],
+                          capture_output=True, check=False)
+    found = re.search(r"PSNR .*average:([\d.]+|inf)", done.stderr.decode())
+    assert found, done.stderr.decode()[-2000:]
+    return math.inf if found[1] == "inf" else float(found[1])
+
+
+def decodes_cleanly(path):
+    """True if ffmpeg decodes all of a file without a word."""
+    done = subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v?",
+                           "-map", "0:a?", "-f", "null", "-"], capture_output=True, check=False)
+    return done.returncode == 0 and not done.stderr.strip(), done.stderr.decode()[-500:]
+
+
+def fitted(shown, width=None, height=None):
+    """The size of a picture that fits a box without distortion and without growing."""
+    factor = min(1.0, width / shown[0] if width else 1.0, height / shown[1] if height else 1.0)
+    return shown[0] * factor, shown[1] * factor
