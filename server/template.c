@@ -7,7 +7,11 @@
  * ends when the server's end of its socket does.
  *
  * A worker is made by a double fork: the process in between ends at once, so that the worker
- * becomes a child of the nearest subreaper, the server.
+ * becomes a child of the nearest subreaper, the server. The process in between is made by vfork():
+ * copying the map of two hundred libraries once instead of twice halves the cost of a worker
+ * (1.8 ms against 3.8). It only forks, and this process has one thread, which stands still
+ * meanwhile, so that fork() finds everything as if this process had called it. One thing would be
+ * lost on the way, the registration of restartable sequences, so they are switched off by tunable.
  */
 #include "server/template.h"
 
@@ -116,9 +120,10 @@ int template_spawn(pid_t *pid, int end, const struct worker_settings *settings)
         NULL,
     };
 
-    char *environment[INHERITED_COUNT + 3] = {"LC_ALL=C.UTF-8", "LD_BIND_NOW=1"};
+    char *environment[INHERITED_COUNT + 4] = {"LC_ALL=C.UTF-8", "LD_BIND_NOW=1",
+                                              "GLIBC_TUNABLES=glibc.pthread.rseq=0"};
     char *copies[INHERITED_COUNT] = {NULL};
-    size_t count = 2;
+    size_t count = 3;
     int status = 0;
     for (size_t i = 0; LUMA_SANITIZED && i < INHERITED_COUNT; i++) {
         const char *value = getenv(inherited[i]);
@@ -209,18 +214,24 @@ static noreturn void worker_begin(const struct template_request *request, int en
     worker_main(end, settings);
 }
 
+/* What the process in between does; shares this process's memory. */
+static noreturn void between_run(const struct template_request *request, int end,
+                                 const struct worker_settings *settings)
+{
+    pid_t worker = fork(); // NOLINT(clang-analyzer-unix.Vfork)
+    if (worker == 0)
+        worker_begin(request, end, settings);
+    if (worker < 0)
+        answer_send(request->id, -errno);
+    _exit(EXIT_SUCCESS);
+}
+
 static void worker_fork(const struct template_request *request, int end,
                         const struct worker_settings *settings)
 {
-    pid_t between = fork();
-    if (between == 0) {
-        pid_t worker = fork();
-        if (worker == 0)
-            worker_begin(request, end, settings);
-        if (worker < 0)
-            answer_send(request->id, -errno);
-        _exit(EXIT_SUCCESS);
-    }
+    pid_t between = vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork)
+    if (between == 0)
+        between_run(request, end, settings); // NOLINT(clang-analyzer-unix.Vfork)
     if (between < 0) {
         answer_send(request->id, -errno);
         return;
