@@ -24,7 +24,7 @@ static const char schema_text[] =
 enum { WORDS_MAX = 12 };
 
 struct parsed {
-    char text[WORDS_MAX][64];
+    char text[WORDS_MAX][128];
     char *argv[WORDS_MAX + 1];
     int count; /* of positional arguments, or the error's code */
     const char *output;
@@ -179,7 +179,8 @@ static void test_errors(void **state)
         {"--options [1]", "JSON object"},
         {"--options {", "JSON object"},
         {"--no-crf", "unknown option"},
-        {"--aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=1", "unknown option"},
+        {"--aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=1",
+         "unknown option"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct parsed p;
