@@ -99,6 +99,11 @@ static void text_clean(char *text, bool cut)
     }
 }
 
+void error_clean_text(char *text)
+{
+    text_clean(text, false);
+}
+
 /* Appends as much of a text as fits. */
 static void text_append(char *to, size_t size, const char *from)
 {

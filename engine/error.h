@@ -23,7 +23,8 @@ enum error_code {
     ERROR_CORRUPT_MEDIA = -4,     /* media, but too damaged to use */
     ERROR_NO_SUCH_STREAM = -5,
     ERROR_SCRIPT = -6,
-    ERROR_ENCODE_FAILED = -7, /* an encoder, filter or muxer failed, or the result isn't as planned */
+    ERROR_ENCODE_FAILED =
+        -7, /* an encoder, filter or muxer failed, or the result isn't as planned */
     ERROR_TIMEOUT = -8,
     ERROR_STALLED = -9,
     ERROR_CANCELLED = -10,
@@ -55,6 +56,10 @@ int error_place(struct error *e, const char *path, const char *got, const char *
 
 /* Puts "<text>: " in front of the message. Returns e->code. */
 int error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Makes any text valid UTF-8 on one line, in place: what is malformed becomes '?', control
+ * characters become spaces. All texts of a struct error have been through it. */
+void error_clean_text(char *text);
 
 /* "invalid_option"; "internal" for anything not in the table. */
 const char *error_name(int code);

@@ -1,0 +1,489 @@
+/*
+ * The nearest ffmpeg command line: what a person would type to get the same. It is for reading and
+ * for trying things; nothing here is ever run.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/introspect_internal.h"
+#include "engine/plan_explain_internal.h"
+
+/* ---- quoting ---- */
+
+/* A word for a POSIX shell. */
+static void print_word(AVBPrint *text, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-+=:,./@%^";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        av_bprintf(text, "%s", word);
+        return;
+    }
+    av_bprint_chars(text, '\'', 1);
+    for (const char *p = word; *p; p++) {
+        if (*p == '\'') {
+            av_bprintf(text, "'\\''");
+        } else {
+            av_bprint_chars(text, *p, 1);
+        }
+    }
+    av_bprint_chars(text, '\'', 1);
+}
+
+/* A file's label: cleaned, and never taken for an option or a protocol. */
+static void print_file(AVBPrint *text, const char *label)
+{
+    AVBPrint name;
+    av_bprint_init(&name, 0, AV_BPRINT_SIZE_UNLIMITED);
+    if (*label == '-' || strchr(label, ':')) {
+        av_bprintf(&name, "./");
+    }
+    explain_clean(&name, label);
+    print_word(text, name.str);
+    av_bprint_finalize(&name, NULL);
+}
+
+/* A filter option's value: escaped for the option list, then for the graph. */
+static void print_value(AVBPrint *graph, const char *value)
+{
+    size_t length = strlen(value);
+    for (size_t i = 0; i < length; i++) {
+        char c = value[i];
+        bool edge_space = strchr(" \n\t\r", c) && (i == 0 || i + 1 == length);
+        if (c == '\\' || c == '\'') {
+            av_bprintf(graph, "\\\\\\%c", c);
+        } else if (c == ':' || edge_space) {
+            av_bprintf(graph, "\\\\%c", c);
+        } else if (strchr("[],;", c)) {
+            av_bprintf(graph, "\\%c", c);
+        } else {
+            av_bprint_chars(graph, c, 1);
+        }
+    }
+}
+
+/* ---- inputs ---- */
+
+/* The command's inputs: a plan's node, and for picks one for each time. */
+struct entry {
+    int node;
+    int time;
+};
+
+struct inputs {
+    struct entry *list;
+    int count;
+};
+
+static bool add_entry(struct inputs *inputs, int node, int time)
+{
+    struct entry *list = realloc(inputs->list, ((size_t)inputs->count + 1) * sizeof *list);
+    if (!list) {
+        return false;
+    }
+    inputs->list = list;
+    list[inputs->count++] = (struct entry){node, time};
+    return true;
+}
+
+/* The index of the command's input for a node, or for another node on the same file; -1. */
+static int entry_of(const struct explain *x, const struct inputs *inputs, int node)
+{
+    int same_file = -1;
+    for (int i = 0; i < inputs->count; i++) {
+        int other = inputs->list[i].node;
+        if (other == node) {
+            return i;
+        }
+        if (same_file < 0 && x->plan->nodes[other]->file == x->plan->nodes[node]->file) {
+            same_file = i;
+        }
+    }
+    return same_file;
+}
+
+static bool input_mapped(const struct explain *x, int number)
+{
+    for (int pad = 0; pad < x->plan->nodes[number]->pad_count; pad++) {
+        for (int i = number + 1; i < x->plan->node_count; i++) {
+            const struct plan_node *node = x->plan->nodes[i];
+            for (int k = 0; x->reached[i] && node->kind != PLAN_PICK && k < node->input_count;
+                 k++) {
+                if (node->inputs[k].node == number) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+static bool collect_inputs(const struct explain *x, struct inputs *inputs)
+{
+    bool good = true;
+    for (int i = 0; i < x->plan->node_count; i++) {
+        const struct plan_node *node = x->plan->nodes[i];
+        if (x->reached[i] && node->kind == PLAN_INPUT && input_mapped(x, i)) {
+            good = good && add_entry(inputs, i, -1);
+        }
+        for (int t = 0; x->reached[i] && node->kind == PLAN_PICK && t < node->time_count; t++) {
+            good = good && add_entry(inputs, i, t);
+        }
+    }
+    for (int i = 0; i < x->plan->node_count; i++) {
+        const struct plan_node *node = x->plan->nodes[i];
+        const int wanted[] = {node->metadata_from, node->chapters_from};
+        for (int k = 0; x->reached[i] && node->kind == PLAN_OUTPUT && k < 2; k++) {
+            if (wanted[k] >= 0 && entry_of(x, inputs, wanted[k]) < 0) {
+                good = good && add_entry(inputs, wanted[k], -1);
+            }
+        }
+    }
+    return good;
+}
+
+static void print_inputs(const struct explain *x, const struct inputs *inputs)
+{
+    for (int i = 0; i < inputs->count; i++) {
+        const struct plan_node *node = x->plan->nodes[inputs->list[i].node];
+        if (node->kind == PLAN_PICK) {
+            av_bprintf(x->text, "%s -ss ", node->nearest_keyframe ? " -noaccurate_seek" : "");
+            explain_number(x->text, node->times[inputs->list[i].time]);
+        } else if (node->start > 0) {
+            av_bprintf(x->text, " -ss ");
+            explain_number(x->text, node->start);
+        }
+        if (node->kind == PLAN_INPUT && isfinite(node->stop)) {
+            av_bprintf(x->text, " -t ");
+            explain_number(x->text, node->stop - node->start);
+        }
+        av_bprintf(x->text, " -i ");
+        print_file(x->text, node->file->label);
+    }
+}
+
+/* ---- the filter graph ---- */
+
+/* How often ffmpeg would take an edge's frames: by filters, and by tracks that encode it. */
+static int uses_of(const struct explain *x, struct plan_edge edge)
+{
+    int uses = 0;
+    for (int i = edge.node + 1; i < x->plan->node_count; i++) {
+        const struct plan_node *node = x->plan->nodes[i];
+        int times = x->reached[i] && node->kind == PLAN_FILTER ? 1 : 0;
+        for (int o = i + 1; x->reached[i] && node->kind == PLAN_ENCODE && o < x->plan->node_count;
+             o++) {
+            const struct plan_node *output = x->plan->nodes[o];
+            for (int k = 0; x->reached[o] && output->kind == PLAN_OUTPUT && k < output->input_count;
+                 k++) {
+                times += output->inputs[k].node == i;
+            }
+        }
+        for (int k = 0; k < node->input_count; k++) {
+            bool same = node->inputs[k].node == edge.node && node->inputs[k].pad == edge.pad;
+            uses += same ? times : 0;
+        }
+    }
+    return uses;
+}
+
+/* Writes the name of an edge's label: "f3", "f3_1" for a second pad, and a letter for each use
+ * where there are several. `taken` counts the uses so far, by node and pad. */
+struct labels {
+    int *taken; /* by node, pads added up: labels are only unique if this only rises */
+};
+
+static void print_label(const struct explain *x, AVBPrint *text, const struct labels *labels,
+                        struct plan_edge edge)
+{
+    av_bprintf(text, "f%d", edge.node);
+    if (x->plan->nodes[edge.node]->pad_count > 1) {
+        av_bprintf(text, "_%d", edge.pad);
+    }
+    if (uses_of(x, edge) > 1) {
+        int index = edge.node;
+        for (int i = 0; i < edge.node; i++) {
+            index += x->plan->nodes[i]->pad_count;
+        }
+        av_bprintf(text, "s%d", labels->taken[index + edge.pad]++);
+    }
+}
+
+/* After a filter: names its outputs, and splits those that are used more than once. */
+static void print_outputs(const struct explain *x, AVBPrint *graph, int number)
+{
+    const struct plan_node *node = x->plan->nodes[number];
+    for (int pad = 0; pad < node->pad_count; pad++) {
+        struct plan_edge edge = {number, pad};
+        av_bprintf(graph, "[f%d", number);
+        if (node->pad_count > 1) {
+            av_bprintf(graph, "_%d", pad);
+        }
+        av_bprintf(graph, "%s]", uses_of(x, edge) > 1 ? "x" : "");
+    }
+    for (int pad = 0; pad < node->pad_count; pad++) {
+        struct plan_edge edge = {number, pad};
+        struct plan_type type;
+        plan_edge_type(x->plan, edge, &type);
+        int uses = uses_of(x, edge);
+        char name[48];
+        snprintf(name, sizeof name, node->pad_count > 1 ? "f%d_%d" : "f%d", number, pad);
+        const char *sound = type.kind == AVMEDIA_TYPE_AUDIO ? "a" : "";
+        if (uses > 1) {
+            av_bprintf(graph, ";[%sx]%ssplit=%d", name, sound, uses);
+            for (int i = 0; i < uses; i++) {
+                av_bprintf(graph, "[%ss%d]", name, i);
+            }
+        } else if (uses == 0) {
+            av_bprintf(graph, ";[%s]%snullsink", name, sound);
+        }
+    }
+}
+
+/* What a filter takes: "[0:1]" for a stream of the command's inputs, else a label. */
+static void print_source(const struct explain *x, AVBPrint *graph, const struct inputs *inputs,
+                         const struct labels *labels, struct plan_edge edge)
+{
+    av_bprintf(graph, "[");
+    if (x->plan->nodes[edge.node]->kind == PLAN_INPUT) {
+        av_bprintf(graph, "%d:%d", entry_of(x, inputs, edge.node), edge.pad);
+    } else {
+        print_label(x, graph, labels, edge);
+    }
+    av_bprintf(graph, "]");
+}
+
+static void print_pick(const struct explain *x, AVBPrint *graph, const struct inputs *inputs,
+                       int number)
+{
+    const struct plan_node *node = x->plan->nodes[number];
+    int first = entry_of(x, inputs, number);
+    for (int i = 0; i < node->time_count; i++) {
+        av_bprintf(graph, "[%d:%d]trim=end_frame=1", first + i, node->inputs[0].pad);
+        if (node->time_count > 1) {
+            av_bprintf(graph, "[p%d_%d];", number, i);
+        }
+    }
+    for (int i = 0; node->time_count > 1 && i < node->time_count; i++) {
+        av_bprintf(graph, "[p%d_%d]", number, i);
+    }
+    if (node->time_count > 1) {
+        av_bprintf(graph, "concat=n=%d", node->time_count);
+    }
+}
+
+static void print_graph(const struct explain *x, const struct inputs *inputs,
+                        const struct labels *labels)
+{
+    AVBPrint graph;
+    av_bprint_init(&graph, 0, AV_BPRINT_SIZE_UNLIMITED);
+    for (int i = 0; i < x->plan->node_count; i++) {
+        const struct plan_node *node = x->plan->nodes[i];
+        if (!x->reached[i] || (node->kind != PLAN_FILTER && node->kind != PLAN_PICK)) {
+            continue;
+        }
+        av_bprintf(&graph, "%s", graph.len ? ";" : "");
+        if (node->kind == PLAN_PICK) {
+            print_pick(x, &graph, inputs, i);
+        }
+        for (int k = 0; node->kind == PLAN_FILTER && k < node->input_count; k++) {
+            print_source(x, &graph, inputs, labels, node->inputs[k]);
+        }
+        if (node->kind == PLAN_FILTER) {
+            av_bprintf(&graph, "%s", node->filter->name);
+            for (int k = 0; k < node->settings.count; k++) {
+                av_bprintf(&graph, "%s%s=", k ? ":" : "=", node->settings.list[k].name);
+                print_value(&graph, node->settings.list[k].value);
+            }
+        }
+        print_outputs(x, &graph, i);
+    }
+    if (graph.len) {
+        error_clean_text(graph.str);
+        av_bprintf(x->text, " -filter_complex ");
+        print_word(x->text, graph.str);
+    }
+    av_bprint_finalize(&graph, NULL);
+}
+
+/* ---- outputs ---- */
+
+static void print_option(AVBPrint *text, const char *name, int track, const char *value)
+{
+    char *copy = strdup(value);
+    if (copy) {
+        error_clean_text(copy);
+        av_bprintf(text, " -%s:%d ", name, track);
+        print_word(text, copy);
+    }
+    free(copy);
+}
+
+static bool is_track_option(const char *name)
+{
+    static const char *const names[] = {"language", "title", "default", "forced"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!strcmp(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_track_options(AVBPrint *text, const struct plan_node *node, int track)
+{
+    static const char *const tags[] = {"language", "title"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = plan_setting(node, tags[i]);
+        if (value) {
+            AVBPrint tag;
+            av_bprint_init(&tag, 0, AV_BPRINT_SIZE_UNLIMITED);
+            av_bprintf(&tag, "%s=", tags[i]);
+            explain_clean(&tag, value);
+            av_bprintf(text, " -metadata:s:%d ", track);
+            print_word(text, tag.str);
+            av_bprint_finalize(&tag, NULL);
+        }
+    }
+    const char *normal = plan_setting(node, "default");
+    const char *forced = plan_setting(node, "forced");
+    if (normal || forced) {
+        bool d = normal && (*normal == '1' || *normal == 't');
+        bool f = forced && (*forced == '1' || *forced == 't');
+        av_bprintf(text, " -disposition:%d %s%s%s", track, d ? "default" : "", d && f ? "+" : "",
+                   f   ? "forced"
+                   : d ? ""
+                       : "0");
+    }
+}
+
+static void print_encode_options(AVBPrint *text, const struct plan_node *node, int track)
+{
+    static const struct {
+        const char *ours, *theirs;
+    } renamed[] = {
+        {"bitrate", "b"},
+        {"max_bitrate", "maxrate"},
+        {"buffer_size", "bufsize"},
+        {"quality", "q"},
+        {"gop", "g"},
+        {"pixel_format", "pix_fmt"},
+        {"sample_format", "sample_fmt"},
+        {"sample_rate", "ar"},
+        {"channels", "ac"},
+        {"layout", "ch_layout"},
+        {"frame_rate", "r"},
+    };
+    for (int i = 0; i < node->settings.count; i++) {
+        const char *name = node->settings.list[i].name;
+        for (size_t k = 0; k < sizeof renamed / sizeof *renamed; k++) {
+            name = strcmp(name, renamed[k].ours) ? name : renamed[k].theirs;
+        }
+        if (!is_track_option(name)) {
+            print_option(text, name, track, node->settings.list[i].value);
+        }
+    }
+}
+
+static void print_track(const struct explain *x, const struct inputs *inputs,
+                        const struct labels *labels, int number, AVBPrint *maps, AVBPrint *codecs,
+                        int track)
+{
+    const struct plan_node *node = x->plan->nodes[number];
+    struct plan_edge source = node->inputs[0];
+    if (x->plan->nodes[source.node]->kind == PLAN_INPUT) {
+        av_bprintf(maps, " -map %d:%d", entry_of(x, inputs, source.node), source.pad);
+    } else {
+        av_bprintf(maps, " -map '[");
+        print_label(x, maps, labels, source);
+        av_bprintf(maps, "]'");
+    }
+    if (node->kind == PLAN_COPY) {
+        av_bprintf(codecs, " -c:%d copy", track);
+        if (node->bsf) {
+            print_option(codecs, "bsf", track, node->bsf);
+        }
+    } else {
+        av_bprintf(codecs, " -c:%d %s", track, node->encoder->name);
+        print_encode_options(codecs, node, track);
+    }
+    print_track_options(codecs, node, track);
+}
+
+static void print_output_file(const struct explain *x, const struct plan_node *node)
+{
+    if (!node->each_picture) {
+        /* image2 wants to be told that a name without a number is meant. */
+        av_bprintf(x->text, " %s", node->format->picture ? "-frames:v 1 -update 1 " : "");
+        print_file(x->text, node->name);
+        return;
+    }
+    char name[300];
+    const char *dot = strrchr(node->name, '.');
+    snprintf(name, sizeof name, "%.*s-%%d%s", (int)(dot - node->name), node->name, dot);
+    av_bprintf(x->text, " -f image2 ");
+    print_file(x->text, name);
+}
+
+static void print_output(const struct explain *x, const struct inputs *inputs,
+                         const struct labels *labels, const struct plan_node *node)
+{
+    AVBPrint maps;
+    AVBPrint codecs;
+    av_bprint_init(&maps, 0, AV_BPRINT_SIZE_UNLIMITED);
+    av_bprint_init(&codecs, 0, AV_BPRINT_SIZE_UNLIMITED);
+    for (int i = 0; i < node->input_count; i++) {
+        print_track(x, inputs, labels, node->inputs[i].node, &maps, &codecs, i);
+    }
+    av_bprintf(x->text, "%s%s", maps.str, codecs.str);
+    av_bprint_finalize(&maps, NULL);
+    av_bprint_finalize(&codecs, NULL);
+    av_bprintf(x->text, " -map_metadata %d -map_chapters %d",
+               node->metadata_from >= 0 ? entry_of(x, inputs, node->metadata_from) : -1,
+               node->chapters_from >= 0 ? entry_of(x, inputs, node->chapters_from) : -1);
+    const AVDictionaryEntry *tag = NULL;
+    while ((tag = av_dict_get(node->metadata, "", tag, AV_DICT_IGNORE_SUFFIX))) {
+        AVBPrint pair;
+        av_bprint_init(&pair, 0, AV_BPRINT_SIZE_UNLIMITED);
+        explain_clean(&pair, tag->key);
+        av_bprintf(&pair, "=");
+        explain_clean(&pair, tag->value);
+        av_bprintf(x->text, " -metadata ");
+        print_word(x->text, pair.str);
+        av_bprint_finalize(&pair, NULL);
+    }
+    if (node->faststart) {
+        av_bprintf(x->text, " -movflags +faststart");
+    }
+    if (node->max_size) {
+        av_bprintf(x->text, " -fs %lld", (long long)node->max_size);
+    }
+    print_output_file(x, node);
+}
+
+void explain_ffmpeg(const struct explain *x)
+{
+    size_t pads = (size_t)x->plan->node_count + 1;
+    for (int i = 0; i < x->plan->node_count; i++) {
+        pads += (size_t)x->plan->nodes[i]->pad_count;
+    }
+    struct labels labels = {calloc(pads, sizeof *labels.taken)};
+    struct inputs inputs = {0};
+    if (!labels.taken || !collect_inputs(x, &inputs)) {
+        /* The caller sees that the buffer is incomplete. */
+        x->text->len = x->text->size;
+    } else {
+        av_bprintf(x->text, "ffmpeg");
+        print_inputs(x, &inputs);
+        print_graph(x, &inputs, &labels);
+        for (int i = 0; i < x->plan->node_count; i++) {
+            if (x->reached[i] && x->plan->nodes[i]->kind == PLAN_OUTPUT) {
+                print_output(x, &inputs, &labels, x->plan->nodes[i]);
+            }
+        }
+        av_bprintf(x->text, "\n");
+    }
+    free(labels.taken);
+    free(inputs.list);
+}
