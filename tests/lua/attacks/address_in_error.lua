@@ -1,0 +1,2 @@
+-- expect: script_error an error that is a table
+error({})

@@ -1,0 +1,2 @@
+-- expect: script_error
+return string.find("x", ("("):rep(500))

@@ -1,0 +1,2 @@
+-- expect: script_error globals are read-only
+answer = 42

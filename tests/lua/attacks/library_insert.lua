@@ -1,0 +1,2 @@
+-- expect: script_error table is read-only
+table.insert(table, "mine")

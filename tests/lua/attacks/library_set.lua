@@ -1,0 +1,2 @@
+-- expect: script_error string is read-only
+string.upper = function() return "mine" end

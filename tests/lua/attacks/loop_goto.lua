@@ -1,0 +1,3 @@
+-- expect: stopped
+::again::
+goto again

@@ -1,0 +1,2 @@
+-- expect: stopped
+coroutine.wrap(function() while true do end end)()

@@ -1,0 +1,2 @@
+-- expect: stopped
+string.gsub("abc", ".", function() while true do end end)

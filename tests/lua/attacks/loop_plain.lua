@@ -1,0 +1,2 @@
+-- expect: stopped
+while true do end

@@ -1,0 +1,2 @@
+-- expect: stopped
+while true do print(("x"):rep(500)) end

@@ -1,0 +1,3 @@
+-- expect: out_of_memory
+local function deeper() return 1 + deeper() end
+return deeper()

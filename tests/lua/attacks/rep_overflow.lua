@@ -1,0 +1,2 @@
+-- expect: script_error resulting string too large
+return ("ab"):rep(math.maxinteger // 2, "cd")

@@ -1,0 +1,2 @@
+-- expect: script_error too much text
+return { text = ("x"):rep(3000000) }

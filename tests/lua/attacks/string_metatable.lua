@@ -1,0 +1,2 @@
+-- expect: script_error
+getmetatable("").__index = { upper = function() return "mine" end }

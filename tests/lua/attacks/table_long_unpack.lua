@@ -1,0 +1,2 @@
+-- expect: script_error too many elements
+return table.unpack({}, math.mininteger, math.maxinteger)
