@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lua/operation.h"
 #include "server/message.h"
@@ -47,7 +48,7 @@ static void *control_watch(void *opaque)
         pthread_cond_signal(&permission.changed);
         pthread_mutex_unlock(&permission.lock);
     }
-    worker_end(EXIT_SUCCESS);
+    _exit(EXIT_SUCCESS);
 }
 
 void worker_wait_for_go(void)
@@ -142,16 +143,16 @@ noreturn void worker_main(int control, const struct worker_settings *settings)
     int status = worker_confine(control, settings);
     if (status < 0) {
         fprintf(stderr, "lumad: a worker could not be confined: %s\n", strerror(-status));
-        worker_end(EXIT_FAILURE);
+        _exit(EXIT_FAILURE);
     }
     if (!LUMA_SANITIZED && settings->memory > 0)
         report_crashes_for_want_of_memory(settings->memory);
     json_t *task;
     if (message_receive(WORKER_CONTROL_FD, &task) < 0)
-        worker_end(EXIT_SUCCESS);
+        _exit(EXIT_SUCCESS);
     if (watcher_start() < 0)
         report_memory_gone();
     task_dispatch(settings, task);
     json_decref(task);
-    worker_end(leaks_check() ? EXIT_FAILURE : EXIT_SUCCESS);
+    _exit(leaks_check() ? EXIT_FAILURE : EXIT_SUCCESS);
 }

@@ -27,15 +27,6 @@
 static size_t memory_probe; /* bytes; set before signals can come */
 static pthread_mutex_t send_lock = PTHREAD_MUTEX_INITIALIZER;
 
-noreturn void worker_end(int status)
-{
-#ifdef LUMA_COVERAGE
-    extern void __gcov_dump(void);
-    __gcov_dump();
-#endif
-    _exit(status);
-}
-
 /* Under send_lock. */
 static void bytes_send(const unsigned char *bytes, size_t size)
 {
@@ -44,7 +35,7 @@ static void bytes_send(const unsigned char *bytes, size_t size)
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0) /* the server is gone */
-            worker_end(EXIT_SUCCESS);
+            _exit(EXIT_SUCCESS);
         bytes += count;
         size -= (size_t)count;
     }
@@ -57,7 +48,7 @@ static noreturn void text_send_and_end(const char *text)
     const unsigned char header[4] = {0, 0, (unsigned char)(size >> 8), (unsigned char)size};
     bytes_send(header, sizeof(header));
     bytes_send((const unsigned char *)text, size);
-    worker_end(EXIT_SUCCESS);
+    _exit(EXIT_SUCCESS);
 }
 
 noreturn void report_memory_gone(void)

@@ -1,6 +1,6 @@
 /*
- * What a worker says: events to the server, and its end. The sentences of a failure that isn't an
- * operation's own are here.
+ * What a worker says: events to the server, and the sentences of failures that aren't an operation's
+ * own.
  *
  * Any thread may report; a report is a whole message. When the server is gone, reporting ends the
  * process.
@@ -11,9 +11,6 @@
 #include <jansson.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
-
-/* Ends the process at once, without closing anything tidily. */
-noreturn void worker_end(int status);
 
 /* Consumes the event. 0, or -1 if it is larger than a message may be. NULL is taken for want of
  * memory. */
