@@ -126,7 +126,7 @@ static const char encoders[] =
     "pcx pfm pgm phm ppm dpx exr xbm xwd sunrast "
     "aac libfdk_aac ac3 ac3_fixed eac3 libmp3lame libshine mp2 mp2fixed libtwolame flac alac "
     "libvorbis libopus libspeex wavpack tta wmav1 wmav2 g722 g723_1 g726 g726le libgsm libgsm_ms "
-    "libopencore_amrnb libvo_amrwbenc libilbc nellymoser aptx aptx_hd sbc s302m adpcm_ima_qt "
+    "libopencore_amrnb libvo_amrwbenc libilbc nellymoser aptx aptx_hd sbc adpcm_ima_qt "
     "adpcm_ima_wav adpcm_ms adpcm_swf adpcm_yamaha adpcm_adx "
     "pcm_alaw pcm_mulaw pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_s16be pcm_s16le pcm_s24be "
     "pcm_s24le pcm_s32be pcm_s32le pcm_s64be pcm_s64le pcm_s8 pcm_u8 pcm_u16be pcm_u16le pcm_u24be "

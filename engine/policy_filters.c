@@ -8,7 +8,9 @@
  * allowed ones, options that name something outside are refused.
  */
 #include <libavutil/avstring.h>
+#include <libavutil/mem.h>
 #include <libavutil/opt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/policy_internal.h"
@@ -260,9 +262,25 @@ static bool numbers_bounded(const AVFilterContext *context, struct error *e)
     return true;
 }
 
+/* libavutil 57 can't give a frame rate as a number, only as text. */
+static double option_rate(const AVFilterContext *context, const char *option)
+{
+    uint8_t *text = NULL;
+    AVRational rate = {0, 1};
+    if (av_opt_get(context->priv, option, 0, &text) >= 0) {
+        rate.den = 1;
+        if (sscanf((const char *)text, "%d/%d", &rate.num, &rate.den) < 1 || !rate.den) {
+            rate = (AVRational){0, 1};
+        }
+    }
+    av_free(text);
+    return av_q2d(rate);
+}
+
 bool policy_filter_bounds(const AVFilterContext *context, const struct policy_limits *limits,
                           struct error *e)
 {
+    const char *filter = context->filter->name;
     if (!context->priv || !context->filter->priv_class) {
         return true;
     }
@@ -270,21 +288,19 @@ bool policy_filter_bounds(const AVFilterContext *context, const struct policy_li
     while ((option = av_opt_next(context->priv, option))) {
         int width = 0;
         int height = 0;
-        AVRational rate = {0, 1};
         if (option->type == AV_OPT_TYPE_IMAGE_SIZE &&
             av_opt_get_image_size(context->priv, option->name, 0, &width, &height) >= 0 &&
             (int64_t)width * height > limits->max_pixels) {
             error_set(e, ERROR_LIMIT_EXCEEDED, "%dx%d pixels in option '%s' of filter '%s'", width,
-                      height, option->name, context->filter->name);
+                      height, option->name, filter);
             error_place(e, option->name, NULL, "a smaller picture");
             return false;
         }
-        if (option->type == AV_OPT_TYPE_VIDEO_RATE &&
-            av_opt_get_video_rate(context->priv, option->name, 0, &rate) >= 0 &&
-            av_q2d(rate) > 1000) {
+        if (option->type == AV_OPT_TYPE_VIDEO_RATE && option_rate(context, option->name) > 1000) {
             error_set(e, ERROR_INVALID_OPTION,
-                      "%d/%d frames a second in option '%s' of filter '%s'", rate.num, rate.den,
-                      option->name, context->filter->name);
+                      "more than 1000 frames a second in option '%s' of "
+                      "filter '%s'",
+                      option->name, filter);
             error_place(e, option->name, NULL, "at most 1000");
             return false;
         }
