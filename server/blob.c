@@ -79,12 +79,13 @@ bool blob_id_valid(const char *id)
     if (length == 0 || id[length] != '/')
         return false;
     const char *number = id + length + 1;
-    if (strncmp(number, "in-", 3) == 0)
+    if (strncmp(number, "in-", 3) == 0) {
         number += 3;
-    else if (strncmp(number, "out-", 4) == 0)
+    } else if (strncmp(number, "out-", 4) == 0) {
         number += 4;
-    else
+    } else {
         return false;
+    }
     size_t digits = strspn(number, "0123456789");
     if (digits == 0 || digits > NUMBER_DIGITS || number[digits] != '\0')
         return false;
@@ -156,6 +157,15 @@ int blob_remove_job(const char *job)
     char path[PATH_MAX];
     int status = blob_job_path(job, path, sizeof(path));
     return status < 0 ? status : folder_remove(AT_FDCWD, path, 0);
+}
+
+int blob_remove(const char *id)
+{
+    char path[PATH_MAX];
+    int status = blob_path(id, path, sizeof(path));
+    if (status < 0)
+        return status;
+    return unlink(path) < 0 ? -errno : 0;
 }
 
 static int blob_open(const char *id, int flags)

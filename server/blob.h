@@ -25,6 +25,8 @@ bool blob_id_valid(const char *id);
 /* Makes, or removes with all that is in it, the folder of a job. 0 or -errno. */
 int blob_make_job(const char *job);
 int blob_remove_job(const char *job);
+/* Removes one blob. 0 or -errno. */
+int blob_remove(const char *id);
 
 /* The path of a blob; 0, or -EINVAL for an id that isn't one. */
 int blob_path(const char *id, char *path, size_t size);

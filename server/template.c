@@ -184,9 +184,9 @@ static int request_receive(struct template_request *request, int *end)
         .msg_controllen = sizeof(control),
     };
     ssize_t size;
-    do
+    do {
         size = recvmsg(TEMPLATE_FD, &message, MSG_CMSG_CLOEXEC);
-    while (size < 0 && errno == EINTR);
+    } while (size < 0 && errno == EINTR);
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (size != sizeof(*request) || !header || header->cmsg_level != SOL_SOCKET ||
         header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int)))
@@ -199,9 +199,9 @@ static int answer_send(uint64_t id, int64_t pid)
 {
     struct template_answer answer = {.id = id, .pid = pid};
     ssize_t size;
-    do
+    do {
         size = send(TEMPLATE_FD, &answer, sizeof(answer), MSG_NOSIGNAL);
-    while (size < 0 && errno == EINTR);
+    } while (size < 0 && errno == EINTR);
     return size == sizeof(answer) ? 0 : -1;
 }
 

@@ -83,10 +83,11 @@ static int outgoing_add(struct worker *worker, const json_t *message)
         free(outgoing);
         return -1;
     }
-    if (worker->last_outgoing)
+    if (worker->last_outgoing) {
         worker->last_outgoing->next = outgoing;
-    else
+    } else {
         worker->first_outgoing = outgoing;
+    }
     worker->last_outgoing = outgoing;
     return 0;
 }
@@ -164,10 +165,11 @@ static void buffer_lend(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 static void pipe_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 {
     struct worker *worker = stream->data;
-    if (count > 0)
+    if (count > 0) {
         bytes_received(worker, buffer->base, (size_t)count);
-    else if (count < 0 && worker->state == WORKER_RUNNING)
+    } else if (count < 0 && worker->state == WORKER_RUNNING) {
         worker_kill(worker); /* one that has closed its socket without ending has no use */
+    }
 }
 
 /* What was sent before the end and has not been read yet; the process is gone, so this ends. */
@@ -250,12 +252,13 @@ void worker_begin(struct worker *worker, pid_t pid)
         worker->local = -1; /* the pipe's now */
         status = uv_read_start((uv_stream_t *)&worker->pipe, buffer_lend, pipe_read);
     }
-    if (worker->kill_wanted)
+    if (worker->kill_wanted) {
         worker_kill(worker);
-    else if (status < 0)
+    } else if (status < 0) {
         worker_break(worker, "its socket could not be opened");
-    else
+    } else {
         outgoing_flush(worker);
+    }
 }
 
 void worker_finish(struct worker *worker, const struct worker_exit *how)

@@ -92,11 +92,12 @@ static void task_describe(const struct worker_settings *settings, const json_t *
         struct operation_outcome outcome = {0};
         json_t *document = operation_describe(settings->scripts, name, &outcome);
         int status = 0;
-        if (document)
+        if (document) {
             status = json_array_append_new(list, document);
-        else
+        } else {
             status = json_array_append_new(
                 broken, json_pack("{s:s, s:s}", "name", name, "message", outcome.error.message));
+        }
         operation_outcome_finish(&outcome);
         if (status < 0)
             report_memory_gone();

@@ -48,23 +48,26 @@ static void later_due(uv_timer_t *timer);
 void worker_pool_add(struct worker_pool *pool, struct worker *worker)
 {
     worker->previous = pool->last;
-    if (pool->last)
+    if (pool->last) {
         pool->last->next = worker;
-    else
+    } else {
         pool->first = worker;
+    }
     pool->last = worker;
 }
 
 void worker_pool_remove(struct worker_pool *pool, struct worker *worker)
 {
-    if (worker->previous)
+    if (worker->previous) {
         worker->previous->next = worker->next;
-    else
+    } else {
         pool->first = worker->next;
-    if (worker->next)
+    }
+    if (worker->next) {
         worker->next->previous = worker->previous;
-    else
+    } else {
         pool->last = worker->previous;
+    }
     worker->previous = worker->next = NULL;
 }
 
@@ -117,19 +120,20 @@ static int request_send(int fd, uint64_t id, int end)
     header->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(header), &end, sizeof(int));
     ssize_t size;
-    do
+    do {
         size = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (size < 0 && errno == EINTR);
+    } while (size < 0 && errno == EINTR);
     return size < 0 ? -errno : 0;
 }
 
 /* The watchdog runs while answers are owed, anew from each answer. */
 static void watchdog_update(struct worker_pool *pool)
 {
-    if (pool->asked > 0)
+    if (pool->asked > 0) {
         uv_timer_start(&pool->watchdog, template_hangs, ANSWER_TIMEOUT_MS, 0);
-    else
+    } else {
         uv_timer_stop(&pool->watchdog);
+    }
 }
 
 static int worker_ask(struct worker_pool *pool, struct worker *worker)
@@ -262,12 +266,13 @@ static void template_read(struct worker_pool *pool)
     while (!pool->destroyed && pool->template) {
         struct template_answer answer;
         ssize_t size = recv(pool->template->fd, &answer, sizeof(answer), MSG_DONTWAIT);
-        if (size == sizeof(answer))
+        if (size == sizeof(answer)) {
             answer_take(pool, &answer);
-        else if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        } else if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             return;
-        else if (size >= 0 || (errno != EINTR && errno != ECONNRESET))
+        } else if (size >= 0 || (errno != EINTR && errno != ECONNRESET)) {
             template_ended(pool);
+        }
     }
 }
 
@@ -316,10 +321,11 @@ static int template_start(struct worker_pool *pool)
 static void template_start_again(uv_timer_t *timer)
 {
     struct worker_pool *pool = timer->data;
-    if (template_start(pool) < 0)
+    if (template_start(pool) < 0) {
         respawn_schedule(pool, true);
-    else
+    } else {
         worker_pool_pump(pool);
+    }
 }
 
 static void template_hangs(uv_timer_t *timer)
@@ -417,32 +423,32 @@ static int handles_init(struct worker_pool *pool)
     return uv_signal_start(&pool->child, child_changed, SIGCHLD);
 }
 
-int worker_pool_create(struct worker_pool **out, uv_loop_t *loop,
+int worker_pool_create(struct worker_pool **pool, uv_loop_t *loop,
                        const struct worker_settings *settings)
 {
-    *out = NULL;
-    struct worker_pool *pool = calloc(1, sizeof(*pool));
-    if (!pool)
+    *pool = NULL;
+    struct worker_pool *created = calloc(1, sizeof(*created));
+    if (!created)
         return UV_ENOMEM;
-    pool->loop = loop;
-    if (settings_copy(&pool->settings, settings) < 0) {
-        pool_free(pool);
+    created->loop = loop;
+    if (settings_copy(&created->settings, settings) < 0) {
+        pool_free(created);
         return UV_ENOMEM;
     }
     signal(SIGPIPE, SIG_IGN); /* a worker's socket may end while it is written to */
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
         int status = -errno;
-        pool_free(pool);
+        pool_free(created);
         return status;
     }
-    int status = handles_init(pool);
+    int status = handles_init(created);
     if (status == 0)
-        status = template_start(pool);
+        status = template_start(created);
     if (status < 0) {
-        worker_pool_destroy(&pool);
+        worker_pool_destroy(&created);
         return status;
     }
-    *out = pool;
+    *pool = created;
     return 0;
 }
 
@@ -452,35 +458,35 @@ static void children_reap(void)
     static const struct timespec pause = {.tv_nsec = 1000000};
     for (int i = 0; i < REAP_PATIENCE_MS; i++) {
         pid_t pid;
-        do
+        do {
             pid = waitpid(-1, NULL, WNOHANG);
-        while (pid > 0);
+        } while (pid > 0);
         if (pid < 0)
             return;
         nanosleep(&pause, NULL);
     }
 }
 
-void worker_pool_destroy(struct worker_pool **out)
+void worker_pool_destroy(struct worker_pool **pool)
 {
-    struct worker_pool *pool = *out;
-    *out = NULL;
-    if (!pool)
+    struct worker_pool *ended = *pool;
+    *pool = NULL;
+    if (!ended)
         return;
-    pool->destroyed = true;
-    if (pool->template)
-        template_drop(pool);
+    ended->destroyed = true;
+    if (ended->template)
+        template_drop(ended);
     struct worker *worker;
-    while ((worker = pool->first)) {
+    while ((worker = ended->first)) {
         worker_kill(worker);
-        worker_pool_remove(pool, worker);
+        worker_pool_remove(ended, worker);
         worker_discard(worker);
     }
     children_reap();
-    uv_close((uv_handle_t *)&pool->later, handle_closed);
-    uv_close((uv_handle_t *)&pool->respawn, handle_closed);
-    uv_close((uv_handle_t *)&pool->watchdog, handle_closed);
-    uv_close((uv_handle_t *)&pool->child, handle_closed);
+    uv_close((uv_handle_t *)&ended->later, handle_closed);
+    uv_close((uv_handle_t *)&ended->respawn, handle_closed);
+    uv_close((uv_handle_t *)&ended->watchdog, handle_closed);
+    uv_close((uv_handle_t *)&ended->child, handle_closed);
 }
 
 pid_t worker_pool_template(const struct worker_pool *pool)

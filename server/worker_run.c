@@ -138,9 +138,10 @@ static void outcome_failed(const struct run *run, const struct operation_outcome
     json_t *event = operation_error_json(outcome);
     if (!event || json_object_set_new(event, "event", json_string("failed")) < 0)
         report_memory_gone();
-    if (report_event(event) < 0)
+    if (report_event(event) < 0) {
         report_failure(error_name(outcome->error.code),
                        "the job failed; the details are too large");
+    }
 }
 
 /* Tells of every output, with its hash. 0, or -1 after the failure has been told. */
@@ -246,10 +247,11 @@ static void run_with(struct run *run, const json_t *task, struct operation_input
         .opaque = run,
     };
     struct operation_outcome outcome;
-    if (operation_run(&request, &outcome) == 0)
+    if (operation_run(&request, &outcome) == 0) {
         outcome_completed(run, &outcome);
-    else
+    } else {
         outcome_failed(run, &outcome);
+    }
     if (LUMA_SANITIZED) /* else the process's end does it */
         operation_outcome_finish(&outcome);
 }
@@ -271,10 +273,10 @@ void worker_run(const struct worker_settings *settings, const json_t *task)
     struct operation_input *inputs = calloc(count + 1, sizeof(*inputs));
     if (!inputs)
         report_memory_gone();
-    if (inputs_take(list, inputs) == 0)
+    if (inputs_take(list, inputs) == 0) {
         run_with(&run, task, inputs, count);
-    else
+    } else {
         report_failure("internal", "the task names an input that can't be");
-    if (LUMA_SANITIZED)
-        inputs_free(inputs, count);
+    }
+    inputs_free(inputs, count);
 }

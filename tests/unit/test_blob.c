@@ -129,6 +129,10 @@ static void test_write_read_remove(void **state)
     assert_string_equal(text, "hello!");
     close(fd);
 
+    assert_int_equal(blob_remove(JOB "/in-0"), 0);
+    assert_int_equal(blob_remove(JOB "/in-0"), -ENOENT);
+    assert_int_equal(blob_remove("elsewhere"), -EINVAL);
+
     assert_int_equal(blob_remove_job(JOB), 0);
     assert_int_equal(stat(path, &info), -1);
     assert_int_equal(blob_remove_job(JOB), -ENOENT);
