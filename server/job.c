@@ -1,0 +1,558 @@
+/*
+ * The state machine of a job and what hangs on it: deadlines (one timer), progress (paced), the
+ * last word and its delivery, and the moment at which memory and folder can go.
+ */
+#include "server/job.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/blob.h"
+#include "server/delivery.h"
+#include "server/job_internal.h"
+#include "server/journal.h"
+#include "server/log.h"
+#include "server/run.h"
+#include "server/session.h"
+#include "server/upload.h"
+
+#define PROGRESS_MIN_MS 260 /* at most four in any second */
+#define PROGRESS_MAX_MS 1800
+#define ACK_EVERY       (4 * 1024 * 1024)
+
+static void settle(struct job *job);
+static void schedule(struct job *job);
+static void say(struct job *job);
+
+bool job_ended(const struct job *job)
+{
+    return job->state >= JOB_COMPLETED;
+}
+
+struct job *job_find(const struct server *server, const char *id)
+{
+    return table_get(&server->jobs, id);
+}
+
+static uint64_t loop_now(const struct job *job)
+{
+    return uv_now(job->server->loop);
+}
+
+/* ---- making one ---- */
+
+static void job_free(struct job *job)
+{
+    free(job->caller);
+    free(job->operation);
+    free(job->uploads);
+    json_decref(job->inputs);
+    json_decref(job->options);
+    json_decref(job->metadata);
+    json_decref(job->outputs);
+    json_decref(job->word);
+    free(job);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    job_free(handle->data);
+}
+
+static enum job_delivery delivery_mode(const json_t *request)
+{
+    const char *mode = json_string_value(json_object_get(request, "delivery"));
+    if (mode && strcmp(mode, "pull") == 0)
+        return DELIVER_PULL;
+    return mode && strcmp(mode, "stream") == 0 ? DELIVER_STREAM : DELIVER_PUSH;
+}
+
+static bool fill(struct job *job, const struct session *session, const json_t *request,
+                 json_t *inputs)
+{
+    json_t *options = json_object_get(request, "options");
+    json_t *metadata = json_object_get(request, "metadata");
+    identifier_make(job->id);
+    job->server = session->server;
+    job->caller = strdup(session->caller);
+    job->operation = strdup(json_string_value(json_object_get(request, "operation")));
+    job->inputs = json_incref(inputs);
+    job->options = json_is_object(options) ? json_incref(options) : json_object();
+    job->metadata = metadata ? json_incref(metadata) : NULL;
+    job->outputs = json_array();
+    job->deliver = delivery_mode(request);
+    job->detach = json_is_true(json_object_get(request, "detach"));
+    job->attempt = 1;
+    job->created = protocol_now();
+    job->progress = (struct job_progress){.percent = 0, .eta = NAN};
+    job->input_count = (int)json_array_size(inputs);
+    job->uploads_missing = job->input_count;
+    job->uploads = calloc((size_t)job->input_count + 1, sizeof(*job->uploads));
+    if (!job->caller || !job->operation || !job->uploads || !job->options || !job->outputs)
+        return false;
+    for (int i = 0; i < job->input_count; i++) {
+        const json_t *size = json_object_get(json_array_get(inputs, (size_t)i), "size");
+        upload_init(&job->uploads[i], job, i,
+                    json_is_integer(size) ? json_integer_value(size) : -1);
+    }
+    return true;
+}
+
+/* Folder, then record: a folder without a record is swept at the next start. */
+static int store(const struct job *job, const char *job_key, struct problem *problem)
+{
+    int status = blob_make_job(job->id);
+    if (status < 0)
+        return problem_set(problem, status == -ENOSPC ? "disk_full" : "internal",
+                           "the job's folder can't be made: %s", strerror(-status));
+    json_t *record = job_record(job, job_key);
+    status = record ? journal_enqueue(job->server->journal, record) : -ENOMEM;
+    json_decref(record);
+    if (status < 0) {
+        server_remove_folder(job->server, job->id);
+        return problem_set(problem, "internal", "the job can't be recorded: %s", strerror(-status));
+    }
+    return 0;
+}
+
+struct job *job_create(struct session *session, const json_t *request, json_t *inputs,
+                       struct problem *problem)
+{
+    struct server *server = session->server;
+    struct job *job = calloc(1, sizeof(*job));
+    if (!job || !fill(job, session, request, inputs) || !table_put(&server->jobs, job->id, job)) {
+        problem_set(problem, "internal", "out of memory");
+        if (job)
+            job_free(job);
+        return NULL;
+    }
+    const char *key = json_string_value(json_object_get(request, "job_key"));
+    if (store(job, key, problem) < 0) {
+        (void)table_remove(&server->jobs, job->id);
+        job_free(job);
+        return NULL;
+    }
+    (void)uv_timer_init(server->loop, &job->timer);
+    job->timer.data = job;
+    server->jobs_counted.total++;
+    job->upload_deadline = loop_now(job) + (uint64_t)server->config.upload_timeout;
+    job_attach(job, session);
+    log_info("job_accepted", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
+             LOG_TEXT("caller", job->caller), LOG_INTEGER("inputs", job->input_count));
+    return job;
+}
+
+void job_begin(struct job *job)
+{
+    for (int i = 0; i < job->input_count && !job_ended(job); i++) {
+        struct upload *upload = &job->uploads[i];
+        if (upload->size != 0)
+            continue;
+        char id[BLOB_ID_MAX];
+        blob_id(id, job->id, BLOB_IN, i);
+        int fd = blob_open_write(id);
+        if (fd >= 0)
+            close(fd);
+        upload->complete = upload->done = true;
+        job_upload_done(job, upload);
+    }
+    job->progress_news = true;
+    schedule(job);
+}
+
+/* ---- deadlines and progress: one timer ---- */
+
+static void send_progress(struct job *job)
+{
+    job->progress_news = false;
+    job->progress_sent = loop_now(job);
+    if (job->session && session_idle(job->session))
+        session_send(job->session, job_progress_message(job));
+}
+
+static void fail_late(struct job *job, const char *code, const char *what, int64_t milliseconds)
+{
+    struct problem problem = {0};
+    problem_set(&problem, code, "%s for %.3g s", what, (double)milliseconds / 1000);
+    job_fail(job, &problem);
+}
+
+static bool due(uint64_t deadline, uint64_t now)
+{
+    return deadline != 0 && deadline <= now;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct job *job = timer->data;
+    const struct config *config = &job->server->config;
+    uint64_t now = loop_now(job);
+    if (due(job->grace_deadline, now))
+        (void)job_cancel(job, "its connection was lost and did not come back");
+    else if (due(job->upload_deadline, now))
+        fail_late(job, "upload_timeout", "no byte of an upload came", config->upload_timeout);
+    else if (due(job->run_deadline, now))
+        fail_late(job, "timeout", "the job ran", config->job_timeout);
+    else if (due(job->stall_deadline, now))
+        fail_late(job, "stalled", "the job made no progress", config->stall_timeout);
+    if (job->released)
+        return;
+    uint64_t since = now - job->progress_sent;
+    if (!job->said && since >= (job->progress_news ? PROGRESS_MIN_MS : PROGRESS_MAX_MS))
+        send_progress(job);
+    schedule(job);
+}
+
+static void earlier(uint64_t *next, uint64_t deadline)
+{
+    if (deadline && deadline < *next)
+        *next = deadline;
+}
+
+/* Sets the timer to whatever comes first. */
+static void schedule(struct job *job)
+{
+    uint64_t next = UINT64_MAX, now = loop_now(job);
+    if (job->released)
+        return;
+    if (!job_ended(job)) {
+        earlier(&next, job->upload_deadline);
+        earlier(&next, job->run_deadline);
+        earlier(&next, job->stall_deadline);
+        earlier(&next, job->grace_deadline);
+    }
+    if (job->session && !job->said) {
+        uint64_t pace = job->progress_news ? PROGRESS_MIN_MS : PROGRESS_MAX_MS;
+        earlier(&next, job->progress_sent + pace);
+    }
+    if (next == UINT64_MAX)
+        (void)uv_timer_stop(&job->timer);
+    else
+        (void)uv_timer_start(&job->timer, on_timer, next > now ? next - now : 0, 0);
+}
+
+static void news(struct job *job)
+{
+    bool was = job->progress_news;
+    job->progress_news = true;
+    if (!was)
+        schedule(job);
+}
+
+/* ---- sessions ---- */
+
+void job_attach(struct job *job, struct session *session)
+{
+    if (job->session == session)
+        return;
+    delivery_destroy(&job->delivery);
+    if (job->session)
+        LIST_REMOVE(job, attached);
+    job->session = session;
+    job->grace_deadline = 0;
+    LIST_INSERT_HEAD(&session->jobs, job, attached);
+}
+
+void job_detach_all(struct session *session)
+{
+    struct job *job;
+    while ((job = LIST_FIRST(&session->jobs))) {
+        LIST_REMOVE(job, attached);
+        job->session = NULL;
+        delivery_destroy(&job->delivery);
+        if (!job_ended(job) && !job->detach) {
+            uint64_t grace = (uint64_t)job->server->config.reconnect_grace;
+            job->grace_deadline = loop_now(job) + grace + 1;
+        }
+        schedule(job);
+        settle(job);
+    }
+}
+
+/* ---- uploads ---- */
+
+static void acknowledge(struct job *job, struct upload *upload)
+{
+    upload->acknowledged = upload->written;
+    if (job->session)
+        session_send(job->session, job_ack(job, NULL));
+}
+
+void job_upload_moved(struct job *job, struct upload *upload)
+{
+    job->upload_deadline = loop_now(job) + (uint64_t)job->server->config.upload_timeout;
+    if (upload->written - upload->acknowledged >= ACK_EVERY)
+        acknowledge(job, upload);
+    news(job);
+}
+
+void job_upload_done(struct job *job, struct upload *upload)
+{
+    if (--job->uploads_missing == 0) {
+        job->upload_deadline = 0;
+        job->state = JOB_QUEUED;
+        job->queued = protocol_now();
+        (void)journal_ready(job->server->journal, job->id); /* may start it */
+        job->progress_news = true;
+    }
+    acknowledge(job, upload);
+    schedule(job);
+}
+
+void job_upload_idle(struct job *job)
+{
+    job->writes_in_flight--;
+    settle(job);
+}
+
+/* ---- running ---- */
+
+void job_started(struct job *job, struct run *run, int attempt)
+{
+    const struct config *config = &job->server->config;
+    double now = protocol_now();
+    job->run = run;
+    job->unreaped++;
+    job->attempt = attempt;
+    job->state = JOB_RUNNING;
+    job->waited += now - job->queued;
+    job->started = now;
+    if (!job->run_deadline)
+        job->run_deadline = loop_now(job) + (uint64_t)config->job_timeout;
+    job->stall_deadline = loop_now(job) + (uint64_t)config->stall_timeout;
+    job->progress_news = true;
+    schedule(job);
+}
+
+void job_deferred(struct job *job)
+{
+    job->run = NULL;
+    job->state = JOB_QUEUED;
+    job->queued = protocol_now();
+    job->stall_deadline = 0;
+    job->progress_news = true;
+    schedule(job);
+}
+
+static void moved(struct job *job)
+{
+    job->stall_deadline = loop_now(job) + (uint64_t)job->server->config.stall_timeout;
+}
+
+void job_set_progress(struct job *job, const json_t *event)
+{
+    if (job_progress_take(&job->progress, event))
+        moved(job);
+    news(job);
+}
+
+static void on_delivered(struct delivery *delivery, int status, void *opaque)
+{
+    struct job *job = opaque;
+    (void)delivery;
+    job->delivery = NULL;
+    if (status < 0)
+        log_error("delivery_failed", LOG_TEXT("job", job->id),
+                  LOG_TEXT("reason", strerror(-status)));
+    if (job_ended(job))
+        say(job);
+}
+
+/* The delivery to the attached session, made when first needed; NULL where none is wanted. */
+static struct delivery *delivery_of(struct job *job)
+{
+    if (!job->delivery && job->session && job->deliver != DELIVER_PULL)
+        job->delivery =
+            delivery_create(job->session, job->id, job->attempt, NULL, on_delivered, job);
+    return job->delivery;
+}
+
+static void push_output(struct job *job, const json_t *entry, int64_t from)
+{
+    struct delivery *delivery = delivery_of(job);
+    int64_t size = json_integer_value(json_object_get(entry, "size"));
+    if (!delivery || from > size)
+        return;
+    int index = (int)json_integer_value(json_object_get(entry, "index"));
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    if (delivery_add(delivery, index, name, size, from, size) < 0)
+        log_error("delivery_failed", LOG_TEXT("job", job->id), LOG_TEXT("reason", "out of memory"));
+}
+
+void job_add_output(struct job *job, const json_t *event)
+{
+    json_t *entry = job_output_entry(job, event);
+    char own[BLOB_ID_MAX] = "";
+    const char *blob = json_string_value(json_object_get(event, "blob"));
+    if (entry)
+        blob_id(own, job->id, BLOB_OUT, (int)json_integer_value(json_object_get(entry, "index")));
+    if (!entry || !blob || strcmp(own, blob) != 0) {
+        json_decref(entry);
+        struct problem problem = {0};
+        problem_set(&problem, "internal", "the worker announced an output that isn't one");
+        job_fail(job, &problem);
+        return;
+    }
+    (void)json_array_append_new(job->outputs, entry);
+    moved(job);
+    push_output(job, entry, 0);
+}
+
+/* ---- the end ---- */
+
+static void count_end(struct job *job)
+{
+    struct server *server = job->server;
+    if (job->state == JOB_COMPLETED)
+        server->jobs_counted.completed++;
+    else if (job->state == JOB_FAILED)
+        server->jobs_counted.failed++;
+    else
+        server->jobs_counted.cancelled++;
+    int64_t bytes = 0;
+    for (int i = 0; i < job->input_count; i++)
+        bytes += job->uploads[i].received;
+    log_info("job_ended", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
+             LOG_TEXT("caller", job->caller), LOG_TEXT("state", job_state_name(job->state)),
+             LOG_TEXT("code", json_string_value(json_object_get(job->word, "code"))),
+             LOG_INTEGER("input_bytes", bytes), LOG_NUMBER("queued_s", job->waited),
+             LOG_NUMBER("run_s", job->started > 0 ? job->ended - job->started : 0),
+             LOG_NUMBER("total_s", job->ended - job->created));
+}
+
+/* Says the last word, if there is anyone to hear it. */
+static void say(struct job *job)
+{
+    if (job->session && !job->said) {
+        job->said = true;
+        (void)json_object_set_new(job->word, "seq", json_integer(++job->seq));
+        json_t *changes = json_pack("{s:I, s:O}", "seq", (json_int_t)job->seq, "word", job->word);
+        (void)journal_note(job->server->journal, job->id, changes);
+        json_decref(changes);
+        session_send(job->session, json_incref(job->word));
+    }
+    settle(job);
+}
+
+/* Whatever was going on for the job stops. */
+static void stop_work(struct job *job)
+{
+    job->upload_deadline = job->run_deadline = job->stall_deadline = job->grace_deadline = 0;
+    for (int i = 0; i < job->input_count; i++) {
+        if (upload_stop(&job->uploads[i]))
+            job->writes_in_flight++;
+    }
+    struct run *run = job->run;
+    job->run = NULL;
+    if (run)
+        run_abandon(run);
+}
+
+/* The one way in which a job ends. The word is consumed. */
+static void end(struct job *job, enum job_state state, json_t *word)
+{
+    bool held = job->state == JOB_RUNNING;
+    job->state = state;
+    job->ended = protocol_now();
+    job->word = word ? word : json_object();
+    json_t *changes =
+        json_pack("{s:s, s:f, s:O, s:O, s:I}", "state", job_state_name(state), "ended", job->ended,
+                  "word", job->word, "outputs", job->outputs, "seq", (json_int_t)job->seq);
+    int status = held ? journal_finish(job->server->journal, job->id, job->attempt, changes)
+                      : journal_cancel(job->server->journal, job->id, changes);
+    json_decref(changes);
+    if (status < 0)
+        log_error("journal_failed", LOG_TEXT("job", job->id),
+                  LOG_TEXT("reason", strerror(-status)));
+    count_end(job);
+}
+
+void job_complete(struct job *job, const json_t *event)
+{
+    if (job_ended(job))
+        return;
+    job->ended = protocol_now();
+    json_t *word = job_completed_message(job, event);
+    end(job, JOB_COMPLETED, word);
+    job->progress.percent = 100;
+    job->progress.eta = 0;
+    stop_work(job);
+    if (!job->delivery) {
+        say(job);
+        return;
+    }
+    job->progress_news = true;
+    schedule(job);
+    delivery_end(job->delivery);
+}
+
+void job_fail(struct job *job, struct problem *problem)
+{
+    if (!job_ended(job)) {
+        end(job, JOB_FAILED, protocol_error(problem, NULL, job->id, true));
+        delivery_destroy(&job->delivery);
+        stop_work(job);
+        say(job);
+    }
+    problem_finish(problem);
+}
+
+bool job_cancel(struct job *job, const char *why)
+{
+    if (job_ended(job))
+        return false;
+    struct problem problem = {0};
+    problem_set(&problem, "cancelled", "the job was cancelled: %s", why);
+    end(job, JOB_CANCELLED, protocol_error(&problem, NULL, job->id, true));
+    delivery_destroy(&job->delivery);
+    stop_work(job);
+    say(job);
+    return true;
+}
+
+void job_run_reaped(struct job *job)
+{
+    job->unreaped--;
+    settle(job);
+}
+
+/* Out of the table and out of memory, as soon as the loop has closed the timer. */
+static void release(struct job *job)
+{
+    struct server *server = job->server;
+    job->released = true;
+    (void)table_remove(&server->jobs, job->id);
+    if (job->session)
+        LIST_REMOVE(job, attached);
+    job->session = NULL;
+    (void)uv_timer_stop(&job->timer);
+    uv_close((uv_handle_t *)&job->timer, on_timer_closed);
+}
+
+/* Frees what an ended job needs no more: the folder of one that failed, the inputs of one that is
+ * done, and the job itself once its word has been said, or there is nobody to say it to. */
+static void settle(struct job *job)
+{
+    if (!job_ended(job) || job->released || job->unreaped > 0 || job->writes_in_flight > 0)
+        return;
+    if (job->session && !job->said)
+        return;
+    struct server *server = job->server;
+    if (job->state == JOB_COMPLETED)
+        server_remove_inputs(server, job->id, job->input_count);
+    else
+        server_remove_folder(server, job->id);
+    release(job);
+    server_check_drain(server);
+}
+
+void job_drop(struct job *job)
+{
+    delivery_destroy(&job->delivery);
+    for (int i = 0; i < job->input_count; i++)
+        (void)upload_stop(&job->uploads[i]);
+    release(job);
+}

@@ -1,0 +1,95 @@
+/*
+ * The journal: every job that the server answers for, and the queues of those that wait to run.
+ *
+ * A record is one JSON object:
+ *   {"id", "caller", "operation", "inputs", "options", "delivery", "detach", "metadata",
+ *    "job_key"?, "state", "attempt", "seq", "lane", "rank", "cost", "created", …}
+ * with "state" one of uploading, queued, running, completed, failed, cancelled. What else is in it
+ * belongs to job.c. Ended records carry "ended" (seconds since the epoch) and "word", the job's
+ * last word.
+ *
+ * A claim gives a queued job to a worker and counts its attempt up; whoever holds it names that
+ * attempt with every later call, so that a holder that was given up for dead changes nothing any
+ * more (-ESTALE). Nothing un-cancels: after journal_cancel() a finish is stale too.
+ *
+ * Drivers stand behind this interface; the one here (journal_memory.c) keeps everything in memory
+ * and forgets it at the end. All calls come from the server's loop and return 0 or -errno, unless
+ * said otherwise; -ENOENT: no such job.
+ */
+#ifndef LUMA_SERVER_JOURNAL_H
+#define LUMA_SERVER_JOURNAL_H
+
+#include <jansson.h>
+
+#include "server/identifier.h"
+
+enum journal_lane { LANE_LIGHT, LANE_HEAVY, LANE_COUNT };
+
+struct journal_counts {
+    int64_t unfinished; /* uploading, queued or running */
+    int64_t queued;
+};
+
+/* What has run out of its time. */
+enum journal_expiry {
+    EXPIRED_RESULTS, /* the job's files may go */
+    EXPIRED_RECORD,  /* nobody may ask for it any more; its files are gone already */
+};
+
+struct journal_reap {
+    double now;        /* seconds since the epoch */
+    double result_ttl; /* seconds */
+    double record_ttl;
+    void (*expired)(const char *id, enum journal_expiry what, void *opaque);
+    void *opaque;
+};
+
+struct journal;
+
+/* The driver that keeps everything in memory: at most `ended_max` ended records with their
+ * details, older ones only by their id. */
+int journal_open_memory(struct journal **journal, int ended_max);
+void journal_close(struct journal **journal);
+
+/* Takes a new record (copied), uploading or queued. On return it is as safe as the driver makes
+ * it. -EEXIST: the id, or the caller's job_key, is taken. */
+int journal_enqueue(struct journal *journal, const json_t *record);
+/* The inputs are there: uploading becomes queued. */
+int journal_ready(struct journal *journal, const char *id);
+/* Gives out the first of the lane's queue: 1, its id and its new attempt; 0: none. A job that was
+ * given back keeps the attempt that it had. */
+int journal_claim(struct journal *journal, enum journal_lane lane, char id[IDENTIFIER_SIZE],
+                  int *attempt);
+/* The holder lives; changes are merged into the record. */
+int journal_beat(struct journal *journal, const char *id, int attempt, const json_t *changes);
+/* The job is over; changes ("state", "word", …) are merged into the record. */
+int journal_finish(struct journal *journal, const char *id, int attempt, const json_t *changes);
+/* Back into a queue, without an attempt having been used up. */
+int journal_give_back(struct journal *journal, const char *id, int attempt, enum journal_lane lane,
+                      double cost);
+/* The job is over, from outside, in whatever state it is: -EALREADY if it had ended. */
+int journal_cancel(struct journal *journal, const char *id, const json_t *changes);
+/* Merges changes that don't concern the state, whoever holds the job. */
+int journal_note(struct journal *journal, const char *id, const json_t *changes);
+
+/* The record (borrowed; NULL if unknown). A record that was reduced to its id has "state" only. */
+const json_t *journal_get(struct journal *journal, const char *id);
+/* The record of a caller's job_key, or NULL. */
+const json_t *journal_find_key(struct journal *journal, const char *caller, const char *key);
+/* New references to records, newest first: the caller's (NULL: everyone's), in the state (NULL:
+ * any), older than `before` (NULL: from the newest), at most `limit`. */
+json_t *journal_list(struct journal *journal, const char *caller, const char *state,
+                     const char *before, int limit);
+/* How many jobs of its lane are to be claimed before this one; -1: it isn't queued. */
+int journal_position(struct journal *journal, const char *id);
+/* Drops an ended record. */
+int journal_delete(struct journal *journal, const char *id);
+/* Tells what expired, and drops expired records. */
+void journal_reap(struct journal *journal, const struct journal_reap *reap);
+/* Called whenever something may have become claimable; never from inside a journal call's
+ * caller's own claim. */
+void journal_watch(struct journal *journal, void (*changed)(void *opaque), void *opaque);
+void journal_counts(struct journal *journal, struct journal_counts *counts);
+int journal_count_caller(struct journal *journal, const char *caller);
+
+#endif

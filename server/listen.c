@@ -1,0 +1,437 @@
+/*
+ * libwebsockets' context, vhosts and callbacks. Every callback comes on the loop's thread.
+ *
+ * There is one protocol on each vhost. On the main one it serves HTTP requests, and WebSockets
+ * whether or not the client named the subprotocol; what the handshake refuses is refused in
+ * HTTP_CONFIRM_UPGRADE, where a status can still be sent.
+ */
+#include "server/listen.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/caller.h"
+#include "server/health.h"
+#include "server/log.h"
+#include "server/operations.h"
+#include "server/origin.h"
+#include "server/server.h"
+#include "server/session.h"
+
+#define HEADER_MAX       8192 /* all of a request's headers */
+#define HEADER_POOL      512  /* requests whose headers are being read */
+#define HANDSHAKE_S      10
+#define KEEPALIVE_S      60 /* TCP's, against peers that vanish */
+#define WEBSOCKET_PATH   "/ws"
+#define HTTP_STALL_S     20
+#define UPGRADE_REQUIRED 426 /* RFC 9110, 15.5.22 */
+
+/* User data of a connection: libwebsockets makes it, zeroed, for HTTP and WebSocket alike. */
+struct connection {
+    struct session *session; /* NULL unless it is a WebSocket */
+    char *body;              /* of the answer that is being written; with LWS_PRE before it */
+    size_t size, sent;
+};
+
+struct listener {
+    struct server *server;
+    struct lws_context *context;
+    struct lws_vhost *main, *health;
+};
+
+static struct server *server_of(struct lws *wsi)
+{
+    struct listener *listener = lws_context_user(lws_get_context(wsi));
+    return listener->server;
+}
+
+/* A header's text; false if it is absent or doesn't fit. */
+static bool header(struct lws *wsi, enum lws_token_indexes token, char *text, size_t size)
+{
+    text[0] = '\0';
+    return lws_hdr_copy(wsi, text, (int)size, token) > 0;
+}
+
+/* ---- HTTP ---- */
+
+static int http_answer(struct lws *wsi, struct connection *connection, unsigned status,
+                       const char *type, const char *body, size_t size)
+{
+    unsigned char buffer[LWS_PRE + 1024];
+    unsigned char *start = buffer + LWS_PRE, *p = start, *end = buffer + sizeof(buffer) - 1;
+    static const char nosniff[] = "nosniff", no_store[] = "no-store";
+    if (lws_add_http_common_headers(wsi, status, type, size, &p, end) ||
+        lws_add_http_header_by_name(wsi, (const unsigned char *)"x-content-type-options:",
+                                    (const unsigned char *)nosniff, sizeof(nosniff) - 1, &p, end) ||
+        lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL,
+                                     (const unsigned char *)no_store, sizeof(no_store) - 1, &p,
+                                     end) ||
+        lws_finalize_write_http_header(wsi, start, &p, end))
+        return 1;
+    connection->body = malloc(LWS_PRE + size);
+    if (!connection->body)
+        return 1;
+    memcpy(connection->body + LWS_PRE, body, size);
+    connection->size = size;
+    connection->sent = 0;
+    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_STALL_S);
+    lws_callback_on_writable(wsi);
+    return 0;
+}
+
+static int http_writable(struct lws *wsi, struct connection *connection)
+{
+    if (!connection->body)
+        return 0;
+    int written = lws_write(wsi, (unsigned char *)connection->body + LWS_PRE, connection->size,
+                            LWS_WRITE_HTTP_FINAL);
+    free(connection->body);
+    connection->body = NULL;
+    return written < 0 || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int http_json(struct lws *wsi, struct connection *connection, const json_t *document)
+{
+    char *text = json_dumps(document, JSON_COMPACT);
+    if (!text)
+        return 1;
+    int status =
+        http_answer(wsi, connection, HTTP_STATUS_OK, "application/json", text, strlen(text));
+    free(text);
+    return status;
+}
+
+static int http_refuse(struct lws *wsi, struct connection *connection, unsigned status,
+                       const char *text)
+{
+    return http_answer(wsi, connection, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+static bool is_get(struct lws *wsi)
+{
+    return lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
+}
+
+static int health_request(struct lws *wsi, struct connection *connection, const char *path)
+{
+    if (!is_get(wsi))
+        return http_refuse(wsi, connection, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET\n");
+    if (strcmp(path, "/health") != 0)
+        return http_refuse(wsi, connection, HTTP_STATUS_NOT_FOUND, "not found\n");
+    json_t *document = health_document(server_of(wsi));
+    int status = document ? http_json(wsi, connection, document) : 1;
+    json_decref(document);
+    return status;
+}
+
+/* The caller that a bearer token names; "" for a wrong one, NULL without one. */
+static const char *bearer_caller(struct lws *wsi, const struct server *server)
+{
+    char text[4200];
+    if (!header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, text, sizeof(text)))
+        return NULL;
+    const char *name = NULL;
+    if (strncasecmp(text, "Bearer ", 7) == 0)
+        name = callers_find(&server->callers, text + 7 + strspn(text + 7, " "));
+    lws_explicit_bzero(text, sizeof(text));
+    return name ? name : "";
+}
+
+static int main_request(struct lws *wsi, struct connection *connection, const char *path)
+{
+    struct server *server = server_of(wsi);
+    char host[300];
+    if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
+        !origin_host_allowed(&server->config, callers_required(&server->callers), host))
+        return http_refuse(wsi, connection, HTTP_STATUS_FORBIDDEN, "this host is not served\n");
+    if (!is_get(wsi))
+        return http_refuse(wsi, connection, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET\n");
+    if (strcmp(path, WEBSOCKET_PATH) == 0)
+        return http_refuse(wsi, connection, UPGRADE_REQUIRED, "this is a WebSocket\n");
+    return http_refuse(wsi, connection, HTTP_STATUS_NOT_FOUND, "not found\n");
+}
+
+/* ---- the handshake ---- */
+
+/* Whether a Sec-WebSocket-Protocol header offers ours; true without one. */
+static bool subprotocol_offered(struct lws *wsi)
+{
+    char offered[512];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
+        return true;
+    if (!header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof(offered)))
+        return false;
+    char *rest = offered, *item;
+    while ((item = strsep(&rest, ","))) {
+        item += strspn(item, " \t");
+        item[strcspn(item, " \t")] = '\0';
+        if (strcmp(item, PROTOCOL_SUBPROTOCOL) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The status with which an upgrade is refused, or 0. */
+static unsigned upgrade_refusal(struct lws *wsi, const char *what)
+{
+    struct server *server = server_of(wsi);
+    bool tokens = callers_required(&server->callers);
+    char path[64], host[300], origin[300];
+    if (lws_get_vhost(wsi) != ((struct listener *)lws_context_user(lws_get_context(wsi)))->main ||
+        strcasecmp(what, "websocket") != 0)
+        return HTTP_STATUS_NOT_FOUND;
+    if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
+        !origin_host_allowed(&server->config, tokens, host))
+        return HTTP_STATUS_FORBIDDEN;
+    if (!header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) || strcmp(path, WEBSOCKET_PATH) != 0)
+        return HTTP_STATUS_NOT_FOUND;
+    bool has_origin = lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) > 0;
+    if (has_origin && (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
+                       !origin_allowed(&server->config, origin, host)))
+        return HTTP_STATUS_FORBIDDEN;
+    if (!subprotocol_offered(wsi))
+        return HTTP_STATUS_BAD_REQUEST;
+    if (tokens) {
+        const char *caller = bearer_caller(wsi, server);
+        if (caller && !*caller)
+            return HTTP_STATUS_UNAUTHORIZED;
+    }
+    if (server->draining || server->session_count >= server->config.max_connections)
+        return HTTP_STATUS_SERVICE_UNAVAILABLE;
+    return 0;
+}
+
+static int confirm_upgrade(struct lws *wsi, const char *what)
+{
+    unsigned status = upgrade_refusal(wsi, what);
+    if (status == 0)
+        return 0;
+    log_debug("refused", LOG_INTEGER("status", (int64_t)status));
+    if (lws_return_http_status(wsi, status, NULL))
+        return -1;
+    return 1;
+}
+
+/* The peer's address, or what a trusted proxy says it is: the last address that isn't a proxy's. */
+static void peer_address(struct lws *wsi, const struct config *config, char *address, size_t size)
+{
+    (void)lws_get_peer_simple(wsi, address, size);
+    if (strncmp(address, "::ffff:", 7) == 0)
+        memmove(address, address + 7, strlen(address + 7) + 1);
+    char forwarded[1024];
+    if (!caller_list_has(config->trusted_proxies, address) ||
+        !header(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof(forwarded)))
+        return;
+    char *comma;
+    do {
+        comma = strrchr(forwarded, ',');
+        char *item = comma ? comma + 1 : forwarded;
+        item += strspn(item, " ");
+        item[strcspn(item, " ")] = '\0';
+        if (item[strspn(item, "0123456789abcdefABCDEF.:")] != '\0' || !*item)
+            return;
+        (void)snprintf(address, size, "%s", item);
+        if (comma)
+            *comma = '\0';
+    } while (comma && caller_list_has(config->trusted_proxies, address));
+}
+
+static int sessions_from(const struct server *server, const char *address)
+{
+    int count = 0;
+    const struct session *session;
+    LIST_FOREACH(session, &server->sessions, link)
+    {
+        count += strcmp(session->address, address) == 0;
+    }
+    return count;
+}
+
+static int established(struct lws *wsi, struct connection *connection)
+{
+    struct server *server = server_of(wsi);
+    char address[64];
+    peer_address(wsi, &server->config, address, sizeof(address));
+    const char *caller = address;
+    if (callers_required(&server->callers)) {
+        caller = bearer_caller(wsi, server);
+        if (caller && !*caller)
+            return -1;
+    }
+    int others = sessions_from(server, address);
+    if (session_established(server, wsi, &connection->session, caller, address) < 0)
+        return -1;
+    if (others >= server->config.connections_per_address)
+        session_close(connection->session, CLOSE_TOO_MANY, "too many connections");
+    return 0;
+}
+
+static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,
+                         struct connection *connection, void *in)
+{
+    struct listener *listener = lws_context_user(lws_get_context(wsi));
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return lws_get_vhost(wsi) == listener->health ? health_request(wsi, connection, in)
+                                                      : main_request(wsi, connection, in);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_writable(wsi, connection);
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+        if (connection) {
+            free(connection->body);
+            connection->body = NULL;
+        }
+        return 0;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return confirm_upgrade(wsi, in);
+    default:
+        return 0;
+    }
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t size)
+{
+    struct connection *connection = user;
+    struct session *session = connection ? connection->session : NULL;
+    switch (reason) {
+    case LWS_CALLBACK_ESTABLISHED:
+        return established(wsi, connection);
+    case LWS_CALLBACK_RECEIVE:
+        return session ? session_receive(session, in, size) : -1;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return session ? session_writable(session) : -1;
+    case LWS_CALLBACK_TIMER:
+        return session ? session_timer(session) : 0;
+    case LWS_CALLBACK_CLOSED:
+        if (session) {
+            connection->session = NULL;
+            session_closed(session);
+        }
+        return 0;
+    default:
+        return on_http_event(wsi, reason, connection, in);
+    }
+}
+
+static const struct lws_protocols main_protocols[] = {
+    {PROTOCOL_SUBPROTOCOL, on_event, sizeof(struct connection), SESSION_RECEIVE_MAX, 0, NULL,
+     1024 * 1024},
+    {NULL, NULL, 0, 0, 0, NULL, 0},
+};
+static const struct lws_protocols health_protocols[] = {
+    {"http", on_event, sizeof(struct connection), 4096, 0, NULL, 0},
+    {NULL, NULL, 0, 0, 0, NULL, 0},
+};
+
+/* ---- opening and closing ---- */
+
+static bool any_address(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "*") == 0;
+}
+
+static struct lws_vhost *open_vhost(struct listener *listener, const char *name, const char *host,
+                                    int64_t port, const struct lws_protocols *protocols, bool tls)
+{
+    const struct config *config = &listener->server->config;
+    struct lws_context_creation_info info = {0};
+    info.port = (int)port;
+    info.iface = any_address(host) ? NULL : strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+    info.protocols = protocols;
+    info.vhost_name = name;
+    info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
+    if (!strchr(host, ':'))
+        info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
+    info.timeout_secs = HANDSHAKE_S;
+    info.keepalive_timeout = HANDSHAKE_S;
+    if (tls) {
+        info.ssl_cert_filepath = config->tls_cert;
+        info.ssl_private_key_filepath = config->tls_key;
+    }
+    return lws_create_vhost(listener->context, &info);
+}
+
+static int open_context(struct listener *listener)
+{
+    void *loops[] = {listener->server->loop};
+    struct lws_context_creation_info info = {0};
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    if (*listener->server->config.tls_cert)
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = loops;
+    info.user = listener;
+    info.pt_serv_buf_size = SESSION_RECEIVE_MAX; /* bounds what is read, so a pause holds */
+    info.max_http_header_data = HEADER_MAX;
+    info.max_http_header_pool = HEADER_POOL;
+    info.timeout_secs = HANDSHAKE_S;
+    info.ka_time = KEEPALIVE_S;
+    info.ka_probes = 3;
+    info.ka_interval = 10;
+    listener->context = lws_create_context(&info);
+    return listener->context ? 0 : -1;
+}
+
+static void on_library_log(int level, const char *line)
+{
+    if (level & LLL_ERR)
+        log_debug("libwebsockets", LOG_TEXT("text", line));
+}
+
+int listener_create(struct listener **listener, struct server *server, struct config_error *error)
+{
+    const struct config *config = &server->config;
+    lws_set_log_level(LLL_ERR, on_library_log);
+    struct listener *made = calloc(1, sizeof(*made));
+    if (!made)
+        return -1;
+    made->server = server;
+    *listener = made;
+    if (open_context(made) < 0) {
+        (void)snprintf(error->message, sizeof(error->message), "libwebsockets can't start");
+        return -1;
+    }
+    made->main =
+        open_vhost(made, "main", config->host, config->port, main_protocols, *config->tls_cert);
+    if (!made->main) {
+        (void)snprintf(error->message, sizeof(error->message),
+                       "LUMA_HOST, LUMA_PORT: can't listen on %.100s port %lld%s", config->host,
+                       (long long)config->port, *config->tls_cert ? " with this certificate" : "");
+        return -1;
+    }
+    made->health = open_vhost(made, "health", config->health_host, config->health_port,
+                              health_protocols, false);
+    if (!made->health) {
+        (void)snprintf(error->message, sizeof(error->message),
+                       "LUMA_HEALTH_HOST, LUMA_HEALTH_PORT: can't listen on %.100s port %lld",
+                       config->health_host, (long long)config->health_port);
+        return -1;
+    }
+    return 0;
+}
+
+void listener_destroy(struct listener *listener)
+{
+    if (listener && listener->context)
+        lws_context_destroy(listener->context);
+}
+
+void listener_finish(struct listener **listener)
+{
+    if (*listener && (*listener)->context)
+        lws_context_destroy((*listener)->context); /* its second half */
+    free(*listener);
+    *listener = NULL;
+}
+
+int listener_port(const struct listener *listener)
+{
+    return lws_get_vhost_listen_port(listener->main);
+}
+
+int listener_health_port(const struct listener *listener)
+{
+    return lws_get_vhost_listen_port(listener->health);
+}

@@ -1,0 +1,366 @@
+/*
+ * The handlers of client messages. A handler returns 0 after it has answered, or -1 with the
+ * problem that becomes the answer.
+ */
+#include "server/request.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/error.h"
+#include "lua/schema.h"
+#include "server/job.h"
+#include "server/journal.h"
+#include "server/log.h"
+#include "server/operations.h"
+#include "server/session.h"
+
+struct request {
+    struct session *session;
+    const json_t *message;
+    const char *id; /* request_id, NULL without one */
+    struct problem problem;
+};
+
+/* Echoes the request's id and sends. */
+static int answer(const struct request *request, json_t *message)
+{
+    if (message && request->id)
+        (void)json_object_set_new(message, "request_id", json_string(request->id));
+    session_send(request->session, message);
+    return 0;
+}
+
+static const char *text_field(const struct request *request, const char *name)
+{
+    return json_string_value(json_object_get(request->message, name));
+}
+
+/* ---- hello, ping, describe ---- */
+
+static int on_hello(struct request *request)
+{
+    struct session *session = request->session;
+    const struct server *server = session->server;
+    const char *token = text_field(request, "token");
+    if (callers_required(&server->callers) && token) {
+        const char *name = callers_find(&server->callers, token);
+        bool other = name && session->authorized && strcmp(name, session->caller) != 0;
+        char *caller = name && !other ? strdup(name) : NULL;
+        if (!caller) {
+            session_refuse_unauthorized(session, request->id);
+            return 0;
+        }
+        free(session->caller);
+        session->caller = caller;
+        session->authorized = true;
+    }
+    if (!session->authorized) {
+        session_refuse_unauthorized(session, request->id);
+        return 0;
+    }
+    json_t *names = json_array();
+    size_t index;
+    json_t *operation;
+    json_array_foreach((json_t *)operations_list(server->operations), index, operation)(void)
+        json_array_append(names, json_object_get(operation, "name"));
+    const struct config *config = &server->config;
+    return answer(request, json_pack("{s:s, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:I, s:i}, s:o}",
+                                     "type", "welcome", "server", "luma", "version", LUMA_VERSION,
+                                     "protocol", PROTOCOL_VERSION, "limits", "max_upload_bytes",
+                                     (json_int_t)config->max_upload, "max_upload_frame",
+                                     (json_int_t)SERVER_UPLOAD_FRAME_MAX, "max_message_bytes",
+                                     (json_int_t)config->max_message, "max_inputs",
+                                     (json_int_t)config->max_inputs, "messages_per_second",
+                                     (json_int_t)config->messages_per_second, "max_metadata_bytes",
+                                     4096, "operations", names));
+}
+
+static int on_ping(struct request *request)
+{
+    char now[32];
+    protocol_time(now);
+    return answer(request, json_pack("{s:s, s:O*, s:s}", "type", "pong", "data",
+                                     json_object_get(request->message, "data"), "time", now));
+}
+
+static int refuse_operation(struct request *request, const char *name)
+{
+    char expected[512] = "";
+    size_t length = 0, index;
+    json_t *operation;
+    json_array_foreach((json_t *)operations_list(request->session->server->operations), index,
+                       operation)
+    {
+        if (length < sizeof(expected))
+            length += (size_t)snprintf(expected + length, sizeof(expected) - length, "%s%s",
+                                       length ? ", " : "",
+                                       json_string_value(json_object_get(operation, "name")));
+    }
+    problem_set(&request->problem, "unknown_operation", "there is no operation \"%s\"", name);
+    return problem_place(&request->problem, "operation", name, expected);
+}
+
+static int on_describe(struct request *request)
+{
+    const struct operations *operations = request->session->server->operations;
+    const char *name = text_field(request, "operation");
+    if (!name)
+        return answer(request, json_pack("{s:s, s:O}", "type", "operations", "operations",
+                                         operations_list(operations)));
+    const json_t *one = operations_describe(operations, name);
+    if (!one)
+        return refuse_operation(request, name);
+    return answer(request, json_pack("{s:s, s:[O]}", "type", "operations", "operations", one));
+}
+
+/* ---- start_job ---- */
+
+static int refuse_error(struct request *request, const struct error *error)
+{
+    problem_set(&request->problem, error_name(error->code), "%s", error->message);
+    return problem_place(&request->problem, error->path[0] ? error->path : NULL,
+                         error->got[0] ? error->got : NULL,
+                         error->expected[0] ? error->expected : NULL);
+}
+
+static int check_input_count(struct request *request, const struct operation_entry *operation,
+                             size_t count)
+{
+    const struct config *config = &request->session->server->config;
+    char got[32], expected[64];
+    (void)snprintf(got, sizeof(got), "%zu", count);
+    if (count > (size_t)config->max_inputs) {
+        (void)snprintf(expected, sizeof(expected), "at most %" PRId64, config->max_inputs);
+        problem_set(&request->problem, "too_many_inputs", "a job has at most %" PRId64 " inputs",
+                    config->max_inputs);
+        return problem_place(&request->problem, "inputs", got, expected);
+    }
+    if (count >= (size_t)operation->inputs_min && count <= (size_t)operation->inputs_max)
+        return 0;
+    if (operation->inputs_min == operation->inputs_max)
+        (void)snprintf(expected, sizeof(expected), "%d", operation->inputs_min);
+    else
+        (void)snprintf(expected, sizeof(expected), "%d to %d", operation->inputs_min,
+                       operation->inputs_max);
+    problem_set(&request->problem, "invalid_input", "%s takes %s input%s", operation->name,
+                expected, strcmp(expected, "1") == 0 ? "" : "s");
+    return problem_place(&request->problem, "inputs", got, expected);
+}
+
+static int check_input_kinds(struct request *request, const json_t *inputs)
+{
+    const struct config *config = &request->session->server->config;
+    size_t index;
+    json_t *input;
+    json_array_foreach((json_t *)inputs, index, input)
+    {
+        char path[64];
+        const char *kind = json_string_value(json_object_get(input, "kind"));
+        json_int_t size = json_integer_value(json_object_get(input, "size"));
+        if (strcmp(kind, "upload") != 0) {
+            (void)snprintf(path, sizeof(path), "inputs[%zu].kind", index);
+            problem_set(&request->problem, "invalid_input",
+                        "this server takes uploads only, no input of kind %s", kind);
+            return problem_place(&request->problem, path, kind, "upload");
+        }
+        if (size > config->max_upload) {
+            char got[32], expected[64];
+            (void)snprintf(path, sizeof(path), "inputs[%zu].size", index);
+            (void)snprintf(got, sizeof(got), "%lld", (long long)size);
+            (void)snprintf(expected, sizeof(expected), "at most %" PRId64, config->max_upload);
+            problem_set(&request->problem, "upload_too_large",
+                        "an input has at most %" PRId64 " bytes", config->max_upload);
+            return problem_place(&request->problem, path, got, expected);
+        }
+    }
+    return 0;
+}
+
+static int check_options(struct request *request, const struct operation_entry *operation)
+{
+    struct error error = {0};
+    json_t *given = json_object_get(request->message, "options");
+    json_t *none = json_is_object(given) ? NULL : json_object();
+    json_t *valid = schema_validate(operation->schema, none ? none : given, &error);
+    json_decref(none);
+    json_decref(valid);
+    return valid ? 0 : refuse_error(request, &error);
+}
+
+static int check_room(struct request *request)
+{
+    const struct session *session = request->session;
+    const struct server *server = session->server;
+    struct journal_counts counts;
+    if (server->draining)
+        return problem_set(&request->problem, "shutting_down", "the server is shutting down");
+    journal_counts(server->journal, &counts);
+    if (counts.unfinished >= server->config.queue_max)
+        return problem_set(&request->problem, "queue_full",
+                           "the server has %" PRId64 " jobs that have not ended, and takes no more",
+                           counts.unfinished);
+    if (journal_count_caller(server->journal, session->caller) >= server->config.jobs_per_caller)
+        return problem_set(&request->problem, "quota_exceeded",
+                           "you have %" PRId64 " jobs that have not ended, and may have no more",
+                           server->config.jobs_per_caller);
+    return 0;
+}
+
+static int start_job(struct request *request, json_t *inputs)
+{
+    struct session *session = request->session;
+    const char *name = text_field(request, "operation");
+    struct operation_entry operation;
+    if (!operations_find(session->server->operations, name, &operation))
+        return refuse_operation(request, name);
+    if (check_input_count(request, &operation, json_array_size(inputs)) < 0 ||
+        check_input_kinds(request, inputs) < 0 || check_options(request, &operation) < 0 ||
+        check_room(request) < 0)
+        return -1;
+    struct job *job = job_create(session, request->message, inputs, &request->problem);
+    if (!job)
+        return -1;
+    (void)answer(request, job_ack(job, NULL));
+    job_begin(job);
+    return 0;
+}
+
+static int on_start_job(struct request *request)
+{
+    json_t *one = json_object_get(request->message, "input");
+    json_t *inputs = json_object_get(request->message, "inputs");
+    inputs = json_is_array(inputs) ? json_incref(inputs) : json_pack("[O]", one);
+    int status = inputs ? start_job(request, inputs)
+                        : problem_set(&request->problem, "internal", "out of memory");
+    json_decref(inputs);
+    return status;
+}
+
+/* ---- a job that is there ---- */
+
+static int refuse_job(struct request *request)
+{
+    problem_set(&request->problem, "job_not_found", "there is no such job");
+    return problem_place(&request->problem, "job_id", text_field(request, "job_id"), NULL);
+}
+
+/* With tokens, only the caller's own jobs are there at all. */
+static bool foreign(const struct session *session, const char *caller)
+{
+    return callers_required(&session->server->callers) &&
+           (!caller || strcmp(caller, session->caller) != 0);
+}
+
+static int on_cancel_job(struct request *request)
+{
+    struct session *session = request->session;
+    const char *id = text_field(request, "job_id");
+    const json_t *record = journal_get(session->server->journal, id);
+    if (!record || foreign(session, json_string_value(json_object_get(record, "caller"))))
+        return refuse_job(request);
+    struct job *job = job_find(session->server, id);
+    if (!job || job_ended(job)) {
+        problem_set(&request->problem, "job_finished", "the job has ended: %s",
+                    json_string_value(json_object_get(record, "state")));
+        return problem_detail(&request->problem, "status",
+                              json_incref(json_object_get(record, "state")));
+    }
+    (void)answer(request, json_pack("{s:s, s:s, s:s}", "type", "ack", "job_id", job->id, "status",
+                                    "cancelled"));
+    (void)job_cancel(job, "a client asked for it");
+    return 0;
+}
+
+/* ---- dispatch ---- */
+
+static const struct {
+    int (*handle)(struct request *request);
+    bool needs_operations;
+} handlers[MESSAGE_TYPE_COUNT] = {
+    [MESSAGE_HELLO] = {on_hello, true},
+    [MESSAGE_PING] = {on_ping, false},
+    [MESSAGE_DESCRIBE] = {on_describe, true},
+    [MESSAGE_START_JOB] = {on_start_job, true},
+    [MESSAGE_CANCEL_JOB] = {on_cancel_job, false},
+};
+
+/* True if it is to be handled again when the scripts have been read. */
+static bool handle(struct request *request)
+{
+    struct session *session = request->session;
+    enum message_type type;
+    if (protocol_check(request->message, &type, &request->problem) < 0) {
+        if (!session->authorized)
+            session_refuse_unauthorized(session, request->id);
+        else if (strcmp(request->problem.code, "invalid_message") == 0)
+            session_malformed(session, &request->problem, request->id);
+        else
+            session_send_error(session, &request->problem, request->id, NULL);
+        return false;
+    }
+    if (!session->authorized && type != MESSAGE_HELLO) {
+        session_refuse_unauthorized(session, request->id);
+        return false;
+    }
+    if (!handlers[type].handle) {
+        problem_set(&request->problem, "unknown_type", "this server doesn't answer \"%s\"",
+                    text_field(request, "type"));
+        session_send_error(session, &request->problem, request->id, NULL);
+        return false;
+    }
+    if (handlers[type].needs_operations && !operations_fresh(session->server->operations))
+        return true;
+    if (handlers[type].handle(request) < 0)
+        session_send_error(session, &request->problem, request->id, NULL);
+    return false;
+}
+
+/* Handles the message (consumed), or puts it off. */
+static void handle_or_defer(struct session *session, json_t *message)
+{
+    struct request request = {
+        .session = session,
+        .message = message,
+        .id = protocol_request_id(message),
+    };
+    bool defer = handle(&request);
+    problem_finish(&request.problem);
+    if (defer) {
+        session->deferred = message;
+        session_pause(session, PAUSE_OPERATIONS);
+    } else {
+        json_decref(message);
+    }
+}
+
+void request_receive(struct session *session, const char *text, size_t size)
+{
+    struct problem problem = {0};
+    json_t *message = protocol_parse(text, size, &problem);
+    if (message) {
+        handle_or_defer(session, message);
+        return;
+    }
+    if (session->authorized)
+        session_malformed(session, &problem, NULL);
+    else
+        session_refuse_unauthorized(session, NULL);
+    problem_finish(&problem);
+}
+
+void request_resume(struct server *server)
+{
+    struct session *session;
+    LIST_FOREACH(session, &server->sessions, link)
+    {
+        json_t *message = session->deferred;
+        if (!message)
+            continue;
+        session->deferred = NULL;
+        handle_or_defer(session, message);
+        if (!session->deferred)
+            session_resume(session, PAUSE_OPERATIONS);
+    }
+}

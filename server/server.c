@@ -1,0 +1,439 @@
+/*
+ * Starting, draining and ending.
+ *
+ * The end comes in steps, on the loop: no new jobs; running ones finish, up to a limit; then their
+ * workers are killed, connections and handles closed, and the loop runs until nothing is left.
+ */
+#include "server/server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "lua/paths.h"
+#include "server/blob.h"
+#include "server/buffer.h"
+#include "server/job.h"
+#include "server/journal.h"
+#include "server/listen.h"
+#include "server/log.h"
+#include "server/operations.h"
+#include "server/origin.h"
+#include "server/request.h"
+#include "server/run.h"
+#include "server/scheduler.h"
+#include "server/session.h"
+#include "server/worker.h"
+
+#define ENDED_RECORDS_MAX 256
+#define REAP_EVERY_MS     2000
+#define CLOSING_MS        2000 /* for close frames and workers to go */
+#define MMAP_THRESHOLD    (64 * 1024)
+
+/* The server and its own handles. */
+struct running {
+    struct server server;
+    uv_signal_t terminate, interrupt;
+    uv_timer_t reap, drain;
+    bool closing; /* the drain is over, everything closes */
+    int open_handles;
+};
+
+/* ---- folders ---- */
+
+struct folder_task {
+    uv_work_t work;
+    struct server *server;
+    char job[IDENTIFIER_SIZE];
+    int inputs; /* only these; negative: all of the folder */
+};
+
+static void folder_work(uv_work_t *work)
+{
+    struct folder_task *task = work->data;
+    if (task->inputs < 0)
+        (void)blob_remove_job(task->job);
+    for (int i = 0; i < task->inputs; i++) {
+        char id[BLOB_ID_MAX];
+        blob_id(id, task->job, BLOB_IN, i);
+        (void)blob_remove(id);
+    }
+}
+
+static void folder_done(uv_work_t *work, int status)
+{
+    struct folder_task *task = work->data;
+    (void)status;
+    task->server->disk_tasks--;
+    free(task);
+}
+
+static void folder_task_start(struct server *server, const char *job, int inputs)
+{
+    struct folder_task *task = calloc(1, sizeof(*task));
+    if (!task)
+        return; /* the next start sweeps it */
+    task->work.data = task;
+    task->server = server;
+    task->inputs = inputs;
+    memcpy(task->job, job, sizeof(task->job));
+    server->disk_tasks++;
+    (void)uv_queue_work(server->loop, &task->work, folder_work, folder_done);
+}
+
+void server_remove_folder(struct server *server, const char *job)
+{
+    folder_task_start(server, job, -1);
+}
+
+void server_remove_inputs(struct server *server, const char *job, int count)
+{
+    folder_task_start(server, job, count);
+}
+
+/* Nothing is known of jobs of an earlier life: their folders go. */
+static void sweep(const char *jobs)
+{
+    DIR *folder = opendir(jobs);
+    if (!folder)
+        return;
+    const struct dirent *entry;
+    while ((entry = readdir(folder))) {
+        if (identifier_valid(entry->d_name))
+            (void)blob_remove_job(entry->d_name);
+    }
+    closedir(folder);
+}
+
+static bool environment_folder(char *path, size_t size, const char *name, const char *suffix)
+{
+    const char *value = getenv(name);
+    return value && *value == '/' &&
+           snprintf(path, size, "%.*s%s", (int)strcspn(value, ":"), value, suffix) < (int)size;
+}
+
+/* Where jobs and results lie, if nobody says. */
+static void state_folder(const struct config *config, char *path, size_t size)
+{
+    if (*config->dir)
+        (void)snprintf(path, size, "%s", config->dir);
+    else if (environment_folder(path, size, "STATE_DIRECTORY", "") ||
+             environment_folder(path, size, "XDG_STATE_HOME", "/luma"))
+        return;
+    else if (geteuid() == 0 || !environment_folder(path, size, "HOME", "/.local/state/luma"))
+        (void)snprintf(path, size, "/var/lib/luma");
+}
+
+static int open_blobs(const struct config *config, char *jobs, size_t size,
+                      struct config_error *error)
+{
+    char state[PATH_MAX - 8];
+    state_folder(config, state, sizeof(state));
+    (void)snprintf(jobs, size, "%s/jobs", state);
+    int status = blob_init(jobs);
+    if (status < 0) {
+        (void)snprintf(error->message, sizeof(error->message),
+                       "LUMA_DIR: the folder of jobs can't be made: %s", strerror(-status));
+        return -1;
+    }
+    sweep(jobs);
+    return 0;
+}
+
+/* ---- the end ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct running *running = handle->data;
+    running->open_handles--;
+}
+
+static void close_own(struct running *running)
+{
+    uv_handle_t *handles[] = {(uv_handle_t *)&running->terminate,
+                              (uv_handle_t *)&running->interrupt, (uv_handle_t *)&running->reap,
+                              (uv_handle_t *)&running->drain};
+    for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
+        if (!uv_is_closing(handles[i]))
+            uv_close(handles[i], on_closed);
+    }
+}
+
+static bool running_jobs(const struct session *session)
+{
+    const struct job *job;
+    LIST_FOREACH(job, &session->jobs, attached)
+    {
+        if (!job->said)
+            return true;
+    }
+    return false;
+}
+
+/* Fails what has not ended. Only those that run are spared, if asked for. */
+static void fail_jobs(struct server *server, bool spare_running)
+{
+    for (size_t i = 0; i < server->jobs.bucket_count; i++) {
+        struct table_entry *entry = server->jobs.buckets[i];
+        while (entry) {
+            struct table_entry *next = entry->next; /* ending may drop the entry */
+            struct job *job = entry->value;
+            if (!(spare_running && job->state == JOB_RUNNING)) {
+                struct problem problem = {0};
+                problem_set(&problem, "shutting_down", "the server is shutting down");
+                job_fail(job, &problem);
+            }
+            entry = next;
+        }
+    }
+}
+
+static struct running *running_of(struct server *server)
+{
+    return (struct running *)((char *)server - offsetof(struct running, server));
+}
+
+/* Closes everything at once; the loop ends when all of it is gone. */
+static void on_closing_over(uv_timer_t *timer)
+{
+    struct running *running = timer->data;
+    uv_stop(running->server.loop);
+}
+
+static void close_all(struct running *running)
+{
+    if (running->closing)
+        return;
+    struct server *server = &running->server;
+    running->closing = true;
+    fail_jobs(server, false);
+    struct session *session;
+    LIST_FOREACH(session, &server->sessions, link)
+    {
+        session_close(session, CLOSE_GOING_AWAY, "shutting down");
+    }
+    (void)uv_timer_start(&running->drain, on_closing_over, CLOSING_MS, 0);
+    server_check_drain(server);
+}
+
+void server_check_drain(struct server *server)
+{
+    struct running *running = running_of(server);
+    if (!server->draining)
+        return;
+    struct session *session;
+    LIST_FOREACH(session, &server->sessions, link)
+    {
+        if (!running_jobs(session))
+            session_close(session, CLOSE_GOING_AWAY, "shutting down");
+    }
+    bool idle = server->jobs.count == 0 && LIST_EMPTY(&server->runs);
+    if (idle && !running->closing)
+        close_all(running);
+    else if (idle && LIST_EMPTY(&server->sessions))
+        uv_stop(server->loop);
+}
+
+static void on_drain_over(uv_timer_t *timer)
+{
+    close_all(timer->data);
+}
+
+static void start_drain(struct running *running)
+{
+    struct server *server = &running->server;
+    server->draining = true;
+    double grace = (double)server->config.drain_timeout / 1000;
+    log_info("draining", LOG_NUMBER("grace_s", grace),
+             LOG_INTEGER("jobs", (int64_t)server->jobs.count));
+    struct session *session;
+    LIST_FOREACH(session, &server->sessions, link)
+    {
+        session_send(session, json_pack("{s:s, s:f}", "type", "draining", "grace_s", grace));
+    }
+    (void)uv_timer_start(&running->drain, on_drain_over, (uint64_t)server->config.drain_timeout, 0);
+    fail_jobs(server, true);
+    server_check_drain(server);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct running *running = handle->data;
+    (void)number;
+    if (!running->server.draining)
+        start_drain(running);
+    else if (!running->closing)
+        close_all(running);
+    else
+        uv_stop(running->server.loop);
+}
+
+/* ---- the start ---- */
+
+static void on_expired(const char *id, enum journal_expiry what, void *opaque)
+{
+    if (what == EXPIRED_RESULTS)
+        server_remove_folder(opaque, id);
+}
+
+static void on_reap(uv_timer_t *timer)
+{
+    struct running *running = timer->data;
+    const struct config *config = &running->server.config;
+    const struct journal_reap reap = {
+        .now = protocol_now(),
+        .result_ttl = (double)config->result_ttl / 1000,
+        .record_ttl = (double)config->record_ttl / 1000,
+        .expired = on_expired,
+        .opaque = &running->server,
+    };
+    journal_reap(running->server.journal, &reap);
+}
+
+static void open_own(struct running *running)
+{
+    uv_loop_t *loop = running->server.loop;
+    (void)uv_signal_init(loop, &running->terminate);
+    (void)uv_signal_init(loop, &running->interrupt);
+    (void)uv_timer_init(loop, &running->reap);
+    (void)uv_timer_init(loop, &running->drain);
+    running->terminate.data = running->interrupt.data = running->reap.data = running->drain.data =
+        running;
+    running->open_handles = 4;
+    (void)uv_signal_start(&running->terminate, on_signal, SIGTERM);
+    (void)uv_signal_start(&running->interrupt, on_signal, SIGINT);
+    (void)uv_timer_start(&running->reap, on_reap, REAP_EVERY_MS, REAP_EVERY_MS);
+}
+
+/* As many descriptors as the connections need, as far as the system allows. */
+static void raise_descriptors(const struct config *config)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    rlim_t wanted = (rlim_t)config->max_connections + 1024;
+    if (limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int check_exposure(const struct server *server, struct config_error *error)
+{
+    const struct config *config = &server->config;
+    if (origin_is_loopback(config->host) || callers_required(&server->callers) ||
+        config->allow_anonymous)
+        return 0;
+    (void)snprintf(error->message, sizeof(error->message),
+                   "LUMA_HOST is %.100s, which others can reach: set LUMA_TOKENS, or "
+                   "LUMA_ALLOW_ANONYMOUS=1 if everyone may use the server",
+                   config->host);
+    return -1;
+}
+
+static int open_parts(struct running *running, struct config_error *error)
+{
+    struct server *server = &running->server;
+    const struct config *config = &server->config;
+    char jobs[PATH_MAX];
+    const char *scripts = *config->scripts ? config->scripts : paths_scripts();
+    const char *assets = *config->assets ? config->assets : paths_assets();
+    if (callers_init(&server->callers, config, error) < 0 || check_exposure(server, error) < 0 ||
+        open_blobs(config, jobs, sizeof(jobs), error) < 0)
+        return -1;
+    if (!scripts || access(scripts, R_OK | X_OK) < 0) {
+        (void)snprintf(error->message, sizeof(error->message),
+                       "LUMA_SCRIPTS: the folder of operation scripts can't be read");
+        return -1;
+    }
+    const struct worker_settings settings = {
+        .blobs = jobs,
+        .scripts = scripts,
+        .assets = assets,
+        .memory = config->job_memory,
+    };
+    (void)snprintf(error->message, sizeof(error->message), "out of memory or descriptors");
+    if (worker_pool_create(&server->pool, server->loop, &settings) < 0 ||
+        journal_open_memory(&server->journal, ENDED_RECORDS_MAX) < 0 ||
+        operations_create(&server->operations, server, scripts, request_resume) < 0 ||
+        scheduler_create(&server->scheduler, server) < 0)
+        return -1;
+    return listener_create(&server->listener, server, error);
+}
+
+static void drop_jobs(struct server *server)
+{
+    for (size_t i = 0; i < server->jobs.bucket_count; i++) {
+        while (server->jobs.buckets[i])
+            job_drop(server->jobs.buckets[i]->value);
+    }
+}
+
+/* Lets the loop close what is left, and frees the rest. */
+static void close_parts(struct running *running)
+{
+    struct server *server = &running->server;
+    server->draining = true;
+    listener_destroy(server->listener);
+    drop_jobs(server);
+    run_drop_all(server);
+    operations_destroy(&server->operations);
+    worker_pool_destroy(&server->pool);
+    close_own(running);
+    for (int i = 0; i < 1000 && uv_run(server->loop, UV_RUN_ONCE); i++)
+        continue;
+    listener_finish(&server->listener);
+    scheduler_destroy(&server->scheduler);
+    journal_close(&server->journal);
+    callers_finish(&server->callers);
+    table_finish(&server->jobs);
+    buffer_finish();
+}
+
+int server_run(const struct config *config)
+{
+    /* Buffers that are not in use go back to the system, and untouched parts of those that are
+     * cost nothing. */
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptors(config);
+
+    struct running *running = calloc(1, sizeof(*running));
+    uv_loop_t loop;
+    struct config_error error = {"out of memory"};
+    if (!running || uv_loop_init(&loop) < 0) {
+        free(running);
+        log_error("start_failed", LOG_TEXT("reason", error.message));
+        return 1;
+    }
+    struct server *server = &running->server;
+    server->loop = &loop;
+    server->config = *config;
+    server->started = protocol_now();
+    LIST_INIT(&server->sessions);
+    LIST_INIT(&server->runs);
+    table_init(&server->jobs);
+    open_own(running);
+    int status = open_parts(running, &error);
+    if (status == 0) {
+        log_info("listening", LOG_INTEGER("port", listener_port(server->listener)),
+                 LOG_INTEGER("health_port", listener_health_port(server->listener)),
+                 LOG_TEXT("version", LUMA_VERSION));
+        (void)operations_fresh(server->operations);
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
+        log_info("stopped", LOG_INTEGER("jobs", server->jobs_counted.total));
+    } else {
+        log_error("start_failed", LOG_TEXT("reason", error.message));
+    }
+    close_parts(running);
+    if (uv_loop_close(&loop) < 0)
+        log_warning("handles_left", LOG_TEXT("reason", "some handles did not close"));
+    free(running);
+    return status < 0 ? 1 : 0;
+}

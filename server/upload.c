@@ -1,0 +1,245 @@
+/*
+ * The file is opened with the first byte and closed with the last. A buffer goes to the thread pool
+ * when less than a whole receive fits into it, so what one callback hands over always fits.
+ */
+#include "server/upload.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/blob.h"
+#include "server/buffer.h"
+#include "server/job.h"
+#include "server/session.h"
+
+static void write_rest(struct upload *upload);
+static void flush(struct upload *upload);
+
+void upload_init(struct upload *upload, struct job *job, int input, int64_t size)
+{
+    *upload = (struct upload){.job = job, .input = input, .size = size, .fd = -1};
+}
+
+/* A problem of this upload, with its place. */
+static int problem_here(const struct upload *upload, struct problem *problem)
+{
+    (void)problem_detail(problem, "input", json_integer(upload->input));
+    (void)problem_detail(problem, "received", json_integer(upload->received));
+    return -1;
+}
+
+static int problem_disk(struct problem *problem, int status)
+{
+    bool full = status == -ENOSPC || status == -EDQUOT;
+    return problem_set(problem, full ? "disk_full" : "internal", "an input can't be stored: %s",
+                       strerror(-status));
+}
+
+static void close_file(struct upload *upload)
+{
+    if (upload->fd >= 0)
+        close(upload->fd);
+    upload->fd = -1;
+}
+
+static void session_unlink(struct upload *upload)
+{
+    struct session *session = upload->session;
+    if (!session)
+        return;
+    upload->session = NULL;
+    session->upload = NULL;
+    session_resume(session, PAUSE_UPLOAD);
+}
+
+/* Everything is on disk. */
+static void finish(struct upload *upload)
+{
+    upload->done = true;
+    close_file(upload);
+    buffer_give(upload->filling);
+    upload->filling = NULL;
+    session_unlink(upload);
+    job_upload_done(upload->job, upload);
+}
+
+static void on_written(uv_fs_t *request)
+{
+    struct upload *upload = request->data;
+    ssize_t result = request->result;
+    uv_fs_req_cleanup(request);
+    if (result > 0) {
+        upload->writing_done += (size_t)result;
+        upload->written += result;
+    }
+    if (result <= 0 || upload->stopped || upload->writing_done == upload->writing_size) {
+        buffer_give(upload->writing);
+        upload->writing = NULL;
+    }
+    if (upload->stopped) {
+        close_file(upload);
+        job_upload_idle(upload->job);
+        return;
+    }
+    if (result <= 0) {
+        struct problem problem = {0};
+        problem_disk(&problem, result < 0 ? (int)result : -ENOSPC);
+        job_fail(upload->job, &problem);
+        return;
+    }
+    if (upload->writing) {
+        write_rest(upload); /* it was a short write */
+        return;
+    }
+    flush(upload);
+    if (upload->session)
+        session_resume(upload->session, PAUSE_UPLOAD);
+    if (upload->complete && !upload->writing)
+        finish(upload);
+    else
+        job_upload_moved(upload->job, upload);
+}
+
+static void write_rest(struct upload *upload)
+{
+    uv_buf_t part = uv_buf_init((char *)upload->writing + upload->writing_done,
+                                (unsigned)(upload->writing_size - upload->writing_done));
+    upload->request.data = upload;
+    (void)uv_fs_write(upload->job->server->loop, &upload->request, upload->fd, &part, 1,
+                      upload->written, on_written);
+}
+
+/* Sends the next buffer, if none is on its way and it is full enough or the last. */
+static void flush(struct upload *upload)
+{
+    bool full = upload->filled + SESSION_RECEIVE_MAX > BUFFER_SIZE;
+    if (upload->writing || upload->filled == 0 || !(full || upload->complete))
+        return;
+    upload->writing = upload->filling;
+    upload->writing_size = upload->filled;
+    upload->writing_done = 0;
+    upload->filling = NULL;
+    upload->filled = 0;
+    write_rest(upload);
+}
+
+static int open_file(struct upload *upload, struct problem *problem)
+{
+    if (upload->fd >= 0)
+        return 0;
+    char id[BLOB_ID_MAX];
+    blob_id(id, upload->job->id, BLOB_IN, upload->input);
+    int fd = blob_open_write(id);
+    if (fd < 0)
+        return problem_disk(problem, fd);
+    upload->fd = fd;
+    return 0;
+}
+
+int upload_begin(struct upload *upload, struct session *session, int64_t offset,
+                 struct problem *problem, bool *ends_job)
+{
+    *ends_job = false;
+    if (offset > upload->received) {
+        problem_set(problem, "upload_gap",
+                    "input %d has %lld bytes by now, the frame begins at %lld", upload->input,
+                    (long long)upload->received, (long long)offset);
+        return problem_here(upload, problem);
+    }
+    if (!upload->done && open_file(upload, problem) < 0) {
+        *ends_job = true;
+        return -1;
+    }
+    if (upload->session != session) {
+        session_unlink(upload);
+        upload->session = session;
+        session->upload = upload;
+    }
+    return 0;
+}
+
+/* How much an input may have, and what it is that would be exceeded. */
+static int check_size(const struct upload *upload, int64_t end, struct problem *problem)
+{
+    int64_t largest = upload->job->server->config.max_upload;
+    bool announced = upload->size >= 0 && upload->size <= largest;
+    int64_t limit = announced ? upload->size : largest;
+    if (end <= limit)
+        return 0;
+    problem_set(problem, "upload_too_large",
+                announced ? "input %d has more than the %lld bytes that were announced"
+                          : "input %d has more than the %lld bytes that this server takes",
+                upload->input, (long long)limit);
+    return problem_here(upload, problem);
+}
+
+int upload_write(struct upload *upload, int64_t offset, const void *data, size_t size,
+                 struct problem *problem, bool *ends_job)
+{
+    *ends_job = false;
+    if (check_size(upload, offset + (int64_t)size, problem) < 0) {
+        *ends_job = true;
+        return -1;
+    }
+    if (upload->complete || offset + (int64_t)size <= upload->received)
+        return 0;
+    size_t known = (size_t)(upload->received - offset);
+    if (!upload->filling && !(upload->filling = buffer_take())) {
+        *ends_job = true;
+        return problem_set(problem, "out_of_memory", "no memory for an upload");
+    }
+    if (size - known > BUFFER_SIZE - upload->filled) {
+        *ends_job = true;
+        return problem_set(problem, "internal", "an upload came faster than it was asked for");
+    }
+    memcpy(upload->filling + upload->filled, (const char *)data + known, size - known);
+    upload->filled += size - known;
+    upload->received += (int64_t)(size - known);
+    upload->complete = upload->received == upload->size;
+    flush(upload);
+    bool crowded = upload->writing && upload->filled + SESSION_RECEIVE_MAX > BUFFER_SIZE;
+    if (crowded && upload->session)
+        session_pause(upload->session, PAUSE_UPLOAD);
+    job_upload_moved(upload->job, upload);
+    return 0;
+}
+
+int upload_end(struct upload *upload, bool last, struct problem *problem, bool *ends_job)
+{
+    *ends_job = false;
+    if (upload->done || (upload->complete && (upload->writing || upload->filled > 0)))
+        return 0;
+    if (!upload->complete && last) {
+        if (upload->size >= 0 && upload->received < upload->size) {
+            problem_set(problem, "upload_incomplete", "input %d ended after %lld of %lld bytes",
+                        upload->input, (long long)upload->received, (long long)upload->size);
+            *ends_job = true;
+            return problem_here(upload, problem);
+        }
+        upload->complete = true;
+        flush(upload);
+    }
+    if (upload->complete && !upload->writing)
+        finish(upload);
+    return 0;
+}
+
+void upload_release(struct upload *upload, struct session *session)
+{
+    if (upload->session == session)
+        session_unlink(upload);
+}
+
+bool upload_stop(struct upload *upload)
+{
+    upload->stopped = true;
+    session_unlink(upload);
+    buffer_give(upload->filling);
+    upload->filling = NULL;
+    upload->filled = 0;
+    if (upload->writing)
+        return true;
+    close_file(upload);
+    return false;
+}

@@ -1,0 +1,53 @@
+/*
+ * An upload: an input whose bytes come from a socket and go to the disk through the thread pool.
+ *
+ * Two buffers: one is filled while the other is written. When both are taken, the session is
+ * paused. What was received before is skipped, a gap is an error that changes nothing.
+ */
+#ifndef LUMA_SERVER_UPLOAD_H
+#define LUMA_SERVER_UPLOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "server/protocol.h"
+
+struct job;
+struct session;
+
+struct upload {
+    struct job *job;
+    int input;
+    int64_t size;     /* announced; negative: not */
+    int64_t received; /* in order, without a gap */
+    int64_t written;  /* of those, on disk */
+    int64_t acknowledged;
+    bool complete; /* all received */
+    bool done;     /* and all written, the file closed */
+    bool stopped;  /* the job has ended */
+
+    int fd;                  /* negative: not open */
+    struct session *session; /* that sends now */
+    unsigned char *filling, *writing;
+    size_t filled, writing_size, writing_done;
+    uv_fs_t request; /* in flight while writing isn't NULL */
+};
+
+void upload_init(struct upload *upload, struct job *job, int input, int64_t size);
+/* A frame begins: this session takes over. 0, or -1 with the problem; *ends_job says that it is
+ * the job's end too. */
+int upload_begin(struct upload *upload, struct session *session, int64_t offset,
+                 struct problem *problem, bool *ends_job);
+/* Its payload, in order; at most SESSION_RECEIVE_MAX bytes. May pause the session. */
+int upload_write(struct upload *upload, int64_t offset, const void *data, size_t size,
+                 struct problem *problem, bool *ends_job);
+/* The frame ended. */
+int upload_end(struct upload *upload, bool last, struct problem *problem, bool *ends_job);
+/* The session goes away or does something else. */
+void upload_release(struct upload *upload, struct session *session);
+/* The job has ended: nothing more is taken. True if a write is still in flight; then
+ * job_upload_idle() is called when it isn't any more. */
+bool upload_stop(struct upload *upload);
+
+#endif
