@@ -111,7 +111,7 @@ static void format_from_output(struct cli_job *job, const json_t *schema)
     json_t *option, *value;
     json_array_foreach(schema, i, option)
     {
-        if (strcmp(text_of(option, "name"), "format")) {
+        if (strcmp(text_of(option, "name"), "format") != 0) {
             continue;
         }
         json_array_foreach(json_object_get(option, "values"), k, value)

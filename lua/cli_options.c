@@ -272,8 +272,8 @@ const char *cli_peek(int argc, char **argv, const char *name)
 {
     const char *found = NULL;
     size_t length = strlen(name);
-    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
-        if (strncmp(argv[i], "--", 2) || strncmp(argv[i] + 2, name, length)) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) != 0 || strncmp(argv[i] + 2, name, length) != 0) {
             continue;
         }
         const char *rest = argv[i] + 2 + length;

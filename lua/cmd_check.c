@@ -82,7 +82,7 @@ static bool split_path(const char *path, char folder[PATH_MAX], char name[NAME_M
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
     size_t length = strlen(base);
-    if (length <= 4 || length > NAME_MAX || strcmp(base + length - 4, ".lua")) {
+    if (length <= 4 || length > NAME_MAX || strcmp(base + length - 4, ".lua") != 0) {
         return false;
     }
     snprintf(name, NAME_MAX + 1, "%.*s", (int)(length - 4), base);
