@@ -108,7 +108,7 @@ return {
       local why = not (fits and target.right[stream.codec]) and (reason or stream.codec)
         or "as asked"
       job:note(("%s encoded to %s: %s"):format(name, codec, why))
-      local wanted = math.tointeger(options.channels) or stream.channels
+      local wanted = math.tointeger(options.channels) or stream.channels or 2
       local channels = encoding.channels(codec, wanted)
       if channels < wanted then
         job:note(("%s mixed down from %d to %d channels"):format(name, wanted, channels))

@@ -6,9 +6,8 @@ local color = {}
 function color.tone_map(video, stream)
   local own = stream.color
   return video
-    :zscale { transferin = own.transfer, primariesin = own.primaries ~= "" and own.primaries
-      or "bt2020", matrixin = own.matrix ~= "" and own.matrix or "bt2020nc", transfer = "linear",
-      npl = 100 }
+    :zscale { transferin = own.transfer, primariesin = own.primaries or "bt2020",
+      matrixin = own.matrix or "bt2020nc", transfer = "linear", npl = 100 }
     :format("gbrpf32le")
     :zscale { primaries = "bt709" }
     :tonemap { tonemap = "hable", desat = 0 }

@@ -91,7 +91,7 @@ function encoding.video(video, stream, how)
     settings.flags = "+ildct+ilme"
   end
   -- These codecs think in luma and chroma; RGB would become 4:4:4, which few players show.
-  if rgb[stream.pixel_format:sub(1, 3)] then
+  if rgb[(stream.pixel_format or ""):sub(1, 3)] then
     settings.pixel_format = "yuv420p"
   end
   return video:encode(settings)
@@ -103,7 +103,7 @@ local lossless = {
 
 -- True for a codec that keeps every sample.
 function encoding.is_lossless(codec)
-  return lossless[codec] or codec:sub(1, 4) == "pcm_"
+  return codec and (lossless[codec] or codec:sub(1, 4) == "pcm_")
 end
 
 local most_channels = { mp3 = 2, aac = 8, opus = 8, vorbis = 8, flac = 8, ac3 = 6, mp2 = 2 }
@@ -134,7 +134,7 @@ end
 
 -- How many channels the codec can carry of the stream's.
 function encoding.channels(codec, channels)
-  return math.min(channels, most_channels[codec] or channels)
+  return math.min(channels or 2, most_channels[codec] or 32)
 end
 
 -- Bits per second for a stream's sound at a level; nil for a codec that is lossless.
