@@ -172,45 +172,71 @@ static bool subprotocol_offered(struct lws *wsi)
     return false;
 }
 
-/* The status with which an upgrade is refused, or 0. */
-static unsigned upgrade_refusal(struct lws *wsi, const char *what)
+/* Why an upgrade is refused. */
+enum refusal {
+    REFUSE_NOT,
+    REFUSE_PATH,
+    REFUSE_HOST,
+    REFUSE_ORIGIN,
+    REFUSE_SUBPROTOCOL,
+    REFUSE_TOKEN,
+    REFUSE_FULL
+};
+
+static const struct {
+    const char *status, *header, *text;
+} refusals[] = {
+    [REFUSE_PATH] = {"404 Not Found", "", "the WebSocket is at " WEBSOCKET_PATH "\n"},
+    [REFUSE_HOST] = {"403 Forbidden", "", "this host is not served\n"},
+    [REFUSE_ORIGIN] = {"403 Forbidden", "", "this origin may not connect\n"},
+    [REFUSE_SUBPROTOCOL] = {"400 Bad Request", "", "the subprotocol is " PROTOCOL_SUBPROTOCOL "\n"},
+    [REFUSE_TOKEN] = {"401 Unauthorized", "WWW-Authenticate: Bearer\r\n", "wrong token\n"},
+    [REFUSE_FULL] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+                     "too many connections, or shutting down\n"},
+};
+
+static enum refusal upgrade_refusal(struct lws *wsi, const char *what)
 {
-    struct server *server = server_of(wsi);
+    struct listener *listener = lws_context_user(lws_get_context(wsi));
+    struct server *server = listener->server;
     bool tokens = callers_required(&server->callers);
     char path[64], host[300], origin[300];
-    if (lws_get_vhost(wsi) != ((struct listener *)lws_context_user(lws_get_context(wsi)))->main ||
-        strcasecmp(what, "websocket") != 0)
-        return HTTP_STATUS_NOT_FOUND;
     if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
         !origin_host_allowed(&server->config, tokens, host))
-        return HTTP_STATUS_FORBIDDEN;
-    if (!header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) || strcmp(path, WEBSOCKET_PATH) != 0)
-        return HTTP_STATUS_NOT_FOUND;
+        return REFUSE_HOST;
+    if (lws_get_vhost(wsi) != listener->main || strcasecmp(what, "websocket") != 0 ||
+        !header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) || strcmp(path, WEBSOCKET_PATH) != 0)
+        return REFUSE_PATH;
     bool has_origin = lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) > 0;
     if (has_origin && (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
                        !origin_allowed(&server->config, origin, host)))
-        return HTTP_STATUS_FORBIDDEN;
+        return REFUSE_ORIGIN;
     if (!subprotocol_offered(wsi))
-        return HTTP_STATUS_BAD_REQUEST;
-    if (tokens) {
-        const char *caller = bearer_caller(wsi, server);
-        if (caller && !*caller)
-            return HTTP_STATUS_UNAUTHORIZED;
-    }
+        return REFUSE_SUBPROTOCOL;
+    const char *caller = tokens ? bearer_caller(wsi, server) : NULL;
+    if (caller && !*caller)
+        return REFUSE_TOKEN;
     if (server->draining || server->session_count >= server->config.max_connections)
-        return HTTP_STATUS_SERVICE_UNAVAILABLE;
-    return 0;
+        return REFUSE_FULL;
+    return REFUSE_NOT;
 }
 
+/* libwebsockets' own answer would be HTTP/1.0 here, which clients don't take: so it is written by
+ * hand. 0 lets the upgrade go on, -1 closes after what was written. */
 static int confirm_upgrade(struct lws *wsi, const char *what)
 {
-    unsigned status = upgrade_refusal(wsi, what);
-    if (status == 0)
+    enum refusal refusal = upgrade_refusal(wsi, what);
+    if (refusal == REFUSE_NOT)
         return 0;
-    log_debug("refused", LOG_INTEGER("status", (int64_t)status));
-    if (lws_return_http_status(wsi, status, NULL))
-        return -1;
-    return 1;
+    log_debug("refused", LOG_TEXT("status", refusals[refusal].status));
+    unsigned char buffer[LWS_PRE + 512];
+    int size = snprintf((char *)buffer + LWS_PRE, sizeof(buffer) - LWS_PRE,
+                        "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                        "Content-Length: %zu\r\n%sConnection: close\r\n\r\n%s",
+                        refusals[refusal].status, strlen(refusals[refusal].text),
+                        refusals[refusal].header, refusals[refusal].text);
+    (void)lws_write(wsi, buffer + LWS_PRE, (size_t)size, LWS_WRITE_HTTP_HEADERS);
+    return -1;
 }
 
 /* The peer's address, or what a trusted proxy says it is: the last address that isn't a proxy's. */
