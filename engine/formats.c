@@ -19,7 +19,9 @@
 #define PCM_LITTLE "pcm_s16le pcm_u8 pcm_s24le pcm_s32le pcm_f32le pcm_f64le pcm_alaw pcm_mulaw"
 #define PCM_BIG    "pcm_s16be pcm_s8 pcm_s24be pcm_s32be pcm_f32be pcm_f64be"
 #define MP4        "h264 hevc vvc av1 vp9 mpeg4 mpeg2video aac mp3 ac3 eac3 opus flac alac mov_text"
-#define COVERS     "mjpeg png"
+/* RealMedia's are read, but not written. */
+#define MATROSKA "!rv10 rv20 rv30 rv40 ra_144 ra_288 cook sipr atrac3 qdm2 qdmc"
+#define COVERS   "mjpeg png"
 
 static const struct format table[] = {
     /* name, muxer, MIME types, default codecs, picture */
@@ -62,7 +64,7 @@ static const struct format table[] = {
 /* The rest of what is known of each, in the same order. */
 static const struct detail {
     const char *name;
-    const char *takes;    /* codecs; NULL: as the muxer says */
+    const char *takes;    /* codecs; "!" in front: as the muxer says, but not these */
     const char *covers;   /* codecs of attached pictures, "" none */
     int room[3];          /* most tracks: video, audio, subtitles */
     const char *demuxers; /* whose files are of this family */
@@ -78,7 +80,7 @@ static const struct detail {
      {32, 32, 32},
      "mov",
      "qt quicktime"},
-    {"mkv", NULL, COVERS, {32, 32, 32}, "matroska", "matroska"},
+    {"mkv", MATROSKA, COVERS, {32, 32, 32}, "matroska", "matroska"},
     {"webm", "vp8 vp9 av1 vorbis opus webvtt", "", {32, 32, 32}, "matroska", "weba"},
     {"avi",
      "h264 mpeg4 msmpeg4v2 msmpeg4v3 mpeg2video mpeg1video mjpeg h263 flv1 wmv1 wmv2 huffyuv "
@@ -95,7 +97,7 @@ static const struct detail {
      "mpegts",
      "mpegts mts m2ts m2t"},
     {"flv",
-     "h264 flv1 flashsv flashsv2 vp6f vp6a aac mp3 speex nellymoser",
+     "h264 flv1 flashsv flashsv2 vp6f vp6a aac mp3 nellymoser",
      "",
      {1, 1, 0},
      "flv,live_flv",
@@ -122,7 +124,7 @@ static const struct detail {
     {"ogg", "vorbis opus flac speex", "", {0, 32, 0}, "ogg", ""},
     {"oga", "vorbis opus flac speex", "", {0, 32, 0}, "ogg", ""},
     {"opus", "opus", "", {0, 1, 0}, "ogg", ""},
-    {"mka", NULL, COVERS, {0, 32, 32}, "matroska", ""},
+    {"mka", MATROSKA, COVERS, {0, 32, 32}, "matroska", ""},
     {"aiff", PCM_BIG, "", {0, 1, 0}, "aiff", "aif aifc"},
     {"ac3", "ac3", "", {0, 1, 0}, "ac3", ""},
     {"jpg", "mjpeg", "", {1, 0, 0}, "jpeg_pipe", "jpeg jpe mjpeg"},
@@ -234,11 +236,12 @@ bool format_takes(const struct format *format, enum AVCodecID codec)
         return false;
     }
     const char *takes = detail_of(format)->takes;
-    if (takes) {
+    if (*takes != '!') {
         return policy_listed(descriptor->name, takes);
     }
     const AVOutputFormat *muxer = av_guess_format(format->muxer, NULL, NULL);
-    return muxer && avformat_query_codec(muxer, codec, FF_COMPLIANCE_NORMAL) == 1;
+    return muxer && !policy_listed(descriptor->name, takes + 1) &&
+           avformat_query_codec(muxer, codec, FF_COMPLIANCE_NORMAL) == 1;
 }
 
 bool format_takes_cover(const struct format *format, enum AVCodecID codec)
@@ -269,7 +272,7 @@ void format_list_codecs(const struct format *format, enum AVMediaType kind, char
 {
     *text = '\0';
     const char *takes = detail_of(format)->takes;
-    if (!takes) {
+    if (*takes == '!') {
         av_strlcpy(text, "nearly everything", size);
         return;
     }

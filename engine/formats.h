@@ -28,7 +28,9 @@ const struct format *format_find(const char *name);
 struct media;
 const struct format *format_of_media(const struct media *media);
 
-/* True if the muxer takes the codec (avformat_query_codec corrected by what players read). */
+/* True if the muxer takes the codec (avformat_query_codec corrected by what players read). Some
+ * need a muxer with strict_std_compliance FF_COMPLIANCE_EXPERIMENTAL (FLAC in mp4, until FFmpeg
+ * called that stable). */
 bool format_takes(const struct format *format, enum AVCodecID codec);
 /* The same for an attached picture (cover art), which is no video track. */
 bool format_takes_cover(const struct format *format, enum AVCodecID codec);

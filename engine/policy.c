@@ -33,6 +33,9 @@ void policy_limits_init(struct policy_limits *limits)
 bool policy_listed(const char *name, const char *list)
 {
     size_t length = strlen(name);
+    if (strchr(name, ' ')) {
+        return false;
+    }
     for (const char *p = list; length && (p = strstr(p, name)); p += length) {
         bool starts = p == list || p[-1] == ' ';
         if (starts && (p[length] == ' ' || !p[length])) {
