@@ -173,7 +173,7 @@ int error_set_av(struct error *e, int code, int averror, const char *format, ...
 int error_place(struct error *e, const char *path, const char *got, const char *expected)
 {
     if (!e) {
-        return ERROR_NONE;
+        return ERROR_INTERNAL;
     }
     if (path) {
         text_copy(e->path, sizeof e->path, path);
@@ -190,7 +190,7 @@ int error_place(struct error *e, const char *path, const char *got, const char *
 int error_prefix(struct error *e, const char *format, ...)
 {
     if (!e) {
-        return ERROR_NONE;
+        return ERROR_INTERNAL;
     }
     char message[sizeof e->message] = "";
     va_list arguments;

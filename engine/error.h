@@ -7,7 +7,8 @@
  * report the same failure a second time. A struct error holds no pointers: it can be copied, kept
  * on the stack, and filled when memory is gone.
  *
- * Any function here takes NULL for the error and then only returns the code.
+ * Any function here takes NULL for the error and then only returns the code; error_place() and
+ * error_prefix(), which can't know it then, return ERROR_INTERNAL: never success.
  */
 #ifndef LUMA_ENGINE_ERROR_H
 #define LUMA_ENGINE_ERROR_H

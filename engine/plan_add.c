@@ -105,12 +105,14 @@ int plan_add_range(struct plan *plan, int input, double start, double stop, stru
     if (!isfinite(start) || start < 0) {
         snprintf(got, sizeof got, "%g", start);
         error_set(e, ERROR_INVALID_OPTION, "a range can't start at %s", got);
-        return error_place(e, "start", got, "seconds from the beginning, 0 or more");
+        error_place(e, "start", got, "seconds from the beginning, 0 or more");
+        return ERROR_INVALID_OPTION;
     }
     if (isnan(stop) || stop <= start) {
         snprintf(got, sizeof got, "%g", stop);
         error_set(e, ERROR_INVALID_OPTION, "a range from %g s can't end at %s s", start, got);
-        return error_place(e, "stop", got, "a time after the start");
+        error_place(e, "stop", got, "a time after the start");
+        return ERROR_INVALID_OPTION;
     }
     const struct plan_node *whole = plan->nodes[input];
     /* A range of a range is what both have in common. */
@@ -120,7 +122,8 @@ int plan_add_range(struct plan *plan, int input, double start, double stop, stru
         error_set(e, ERROR_INVALID_OPTION,
                   "the range from %g s to %g s lies outside of the one from %g s to %g s", start,
                   stop, whole->start, whole->stop);
-        return error_place(e, "start", NULL, NULL);
+        error_place(e, "start", NULL, NULL);
+        return ERROR_INVALID_OPTION;
     }
     struct plan_node *node = NULL;
     int code = plan_node_alloc(&node, plan, PLAN_INPUT, NULL, 0, e);
@@ -148,7 +151,8 @@ int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times
     const struct media_stream *stream = plan_edge_stream(plan, video);
     if (!stream || stream->kind != AVMEDIA_TYPE_VIDEO) {
         error_set(e, ERROR_INVALID_OPTION, "single frames can only be taken from an input's video");
-        return error_place(e, "at", stream ? introspect_kind(stream->kind) : NULL, "video");
+        error_place(e, "at", stream ? introspect_kind(stream->kind) : NULL, "video");
+        return ERROR_INVALID_OPTION;
     }
     int code = plan_check_frames(plan, video, "at", e);
     if (code < 0) {
@@ -156,14 +160,16 @@ int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times
     }
     if (count < 1 || count > MOST) {
         error_set(e, ERROR_LIMIT_EXCEEDED, "%d frames at once can't be taken", count);
-        return error_place(e, "at", NULL, "1 to 10000 times");
+        error_place(e, "at", NULL, "1 to 10000 times");
+        return ERROR_LIMIT_EXCEEDED;
     }
     for (int i = 0; i < count; i++) {
         if (!isfinite(times[i]) || times[i] < 0) {
             char got[64];
             snprintf(got, sizeof got, "%g", times[i]);
             error_set(e, ERROR_INVALID_OPTION, "there is no frame at %s s", got);
-            return error_place(e, "at", got, "seconds from the beginning, 0 or more");
+            error_place(e, "at", got, "seconds from the beginning, 0 or more");
+            return ERROR_INVALID_OPTION;
         }
     }
     struct plan_node *node = NULL;

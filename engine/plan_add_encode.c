@@ -25,7 +25,8 @@ static int refuse(struct error *e, const struct plan_option *option, const char 
 {
     error_set(e, ERROR_INVALID_OPTION, "option '%s' can't be '%.100s'; it takes %s", option->name,
               option->value, expected);
-    return error_place(e, option->name, option->value, expected), ERROR_INVALID_OPTION;
+    error_place(e, option->name, option->value, expected);
+    return ERROR_INVALID_OPTION;
 }
 
 int plan_check_number(const struct plan_option *option, double least, double most, bool whole,
@@ -259,19 +260,22 @@ static int check_subtitle(const struct plan *plan, struct plan_edge input, const
     const struct media_stream *stream = plan_edge_stream(plan, input);
     if (!stream) {
         error_set(e, ERROR_INVALID_OPTION, "subtitles are encoded straight from an input");
-        return error_place(e, "codec", encoder->name, NULL), ERROR_INVALID_OPTION;
+        error_place(e, "codec", encoder->name, NULL);
+        return ERROR_INVALID_OPTION;
     }
     if (!policy_decoder(stream->parameters->codec_id)) {
         error_set(e, ERROR_UNSUPPORTED_MEDIA, "subtitles of stream %d (%s) can't be decoded here",
                   stream->index, *stream->codec ? stream->codec : "of an unknown codec");
-        return error_place(e, "codec", encoder->name, NULL), ERROR_UNSUPPORTED_MEDIA;
+        error_place(e, "codec", encoder->name, NULL);
+        return ERROR_UNSUPPORTED_MEDIA;
     }
     bool from_text = is_text(stream->parameters->codec_id);
     if (!from_text || !is_text(encoder->id)) {
         error_set(e, ERROR_INVALID_OPTION, "%s subtitles can't be turned into %s, which %s",
                   stream->codec, avcodec_get_name(encoder->id),
                   from_text ? "is a bitmap format" : "is text: they are pictures");
-        return error_place(e, "codec", encoder->name, NULL), ERROR_INVALID_OPTION;
+        error_place(e, "codec", encoder->name, NULL);
+        return ERROR_INVALID_OPTION;
     }
     return 0;
 }
@@ -332,7 +336,8 @@ static int check_bsf_name(const char *name, enum AVCodecID codec, struct error *
     if (!filter) {
         error_set(e, ERROR_INVALID_OPTION, "bitstream filter '%s' is not in this build of FFmpeg",
                   name);
-        return error_place(e, "bsf", name, NULL), ERROR_INVALID_OPTION;
+        error_place(e, "bsf", name, NULL);
+        return ERROR_INVALID_OPTION;
     }
     bool takes = !filter->codec_ids;
     for (const enum AVCodecID *id = filter->codec_ids; !takes && *id != AV_CODEC_ID_NONE; id++) {
@@ -341,7 +346,8 @@ static int check_bsf_name(const char *name, enum AVCodecID codec, struct error *
     if (!takes) {
         error_set(e, ERROR_INVALID_OPTION, "bitstream filter '%s' doesn't take %s", name,
                   avcodec_get_name(codec));
-        return error_place(e, "bsf", name, NULL), ERROR_INVALID_OPTION;
+        error_place(e, "bsf", name, NULL);
+        return ERROR_INVALID_OPTION;
     }
     return 0;
 }
@@ -351,7 +357,8 @@ static int check_bsf(const char *list, enum AVCodecID codec, struct error *e)
 {
     if (strpbrk(list, "'\\") || !policy_expression("bsf", list, NULL)) {
         error_set(e, ERROR_INVALID_OPTION, "quotes, backslashes and loops are refused in 'bsf'");
-        return error_place(e, "bsf", list, NULL), ERROR_INVALID_OPTION;
+        error_place(e, "bsf", list, NULL);
+        return ERROR_INVALID_OPTION;
     }
     for (const char *p = list; *p;) {
         size_t length = strcspn(p, ",");
@@ -401,7 +408,8 @@ int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
     }
     if (stream->parameters->codec_id == AV_CODEC_ID_NONE) {
         error_set(e, ERROR_UNSUPPORTED_MEDIA, "stream %d is of an unknown codec", stream->index);
-        return error_place(e, "copy", NULL, NULL), ERROR_UNSUPPORTED_MEDIA;
+        error_place(e, "copy", NULL, NULL);
+        return ERROR_UNSUPPORTED_MEDIA;
     }
     int code = bsf && *bsf ? check_bsf(bsf, stream->parameters->codec_id, e) : 0;
     for (int i = 0; code >= 0 && i < option_count; i++) {

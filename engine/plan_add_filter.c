@@ -3,6 +3,7 @@
  * libavfilter itself says whether the values are good and how many pads of which kind there are.
  */
 #include <libavfilter/avfilter.h>
+#include <libavutil/dict.h>
 #include <libavutil/opt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,16 +26,19 @@ int plan_check_frames(const struct plan *plan, struct plan_edge edge, const char
     if (!stream) {
         error_set(e, ERROR_INVALID_OPTION, "%s needs frames, and what %s is packets", what,
                   plan->nodes[edge.node]->kind == PLAN_COPY ? "a copy gives" : "an encoder gives");
-        return error_place(e, what, "packets", "a stream before it is encoded or copied");
+        error_place(e, what, "packets", "a stream before it is encoded or copied");
+        return ERROR_INVALID_OPTION;
     }
     if (type.kind != AVMEDIA_TYPE_VIDEO && type.kind != AVMEDIA_TYPE_AUDIO) {
         error_set(e, ERROR_INVALID_OPTION, "%s can't take %s", what, introspect_kind(type.kind));
-        return error_place(e, what, introspect_kind(type.kind), "video or audio");
+        error_place(e, what, introspect_kind(type.kind), "video or audio");
+        return ERROR_INVALID_OPTION;
     }
     if (!policy_decoder(stream->parameters->codec_id)) {
         error_set(e, ERROR_UNSUPPORTED_MEDIA, "stream %d (%s) can't be decoded here", stream->index,
                   *stream->codec ? stream->codec : "of an unknown codec");
-        return error_place(e, what, stream->codec, NULL);
+        error_place(e, what, stream->codec, NULL);
+        return ERROR_UNSUPPORTED_MEDIA;
     }
     return 0;
 }
@@ -52,10 +56,13 @@ int plan_refuse_value(struct error *e, const char *what, const char *path,
     error_set(e, ERROR_INVALID_OPTION, "option '%s' of %s can't be '%.100s'; %s%s%s", option->name,
               what, option->value, nearest ? "did you mean '" : "it takes ",
               nearest ? nearest : expected, nearest ? "'?" : "");
-    return error_place(e, path, option->value, expected);
+    error_place(e, path, option->value, expected);
+    return ERROR_INVALID_OPTION;
 }
 
-static int set_option(AVFilterContext *context, const struct plan_option *option, struct error *e)
+/* Options of objects that the filter only makes while it is initialised are kept for that. */
+static int set_option(AVFilterContext *context, const struct plan_option *option,
+                      AVDictionary **later, struct error *e)
 {
     const AVFilter *filter = context->filter;
     char path[160];
@@ -66,6 +73,9 @@ static int set_option(AVFilterContext *context, const struct plan_option *option
         return ERROR_INVALID_OPTION;
     }
     int averror = av_opt_set(context, option->name, option->value, AV_OPT_SEARCH_CHILDREN);
+    if (averror == AVERROR_OPTION_NOT_FOUND) {
+        averror = av_dict_set(later, option->name, option->value, 0);
+    }
     if (averror < 0) {
         char what[96];
         snprintf(what, sizeof what, "filter '%s'", filter->name);
@@ -76,37 +86,61 @@ static int set_option(AVFilterContext *context, const struct plan_option *option
     return 0;
 }
 
+static int check_bounds(const AVFilterContext *context, const struct policy_limits *limits,
+                        struct error *e)
+{
+    struct error reason = {0};
+    if (policy_filter_bounds(context, limits, &reason)) {
+        return 0;
+    }
+    char path[160];
+    snprintf(path, sizeof path, "%s.%.80s", context->filter->name, reason.path);
+    error_place(&reason, path, NULL, NULL);
+    if (e) {
+        *e = reason;
+    }
+    return reason.code;
+}
+
+static int initialise(AVFilterContext *context, AVDictionary **later, struct error *e)
+{
+    const char *name = context->filter->name;
+    int averror = avfilter_init_dict(context, later);
+    const AVDictionaryEntry *left =
+        averror < 0 ? NULL : av_dict_get(*later, "", NULL, AV_DICT_IGNORE_SUFFIX);
+    if (left) {
+        averror = AVERROR_OPTION_NOT_FOUND;
+    }
+    if (averror < 0) {
+        int code = error_set_av(e, ERROR_INVALID_OPTION, averror,
+                                "filter '%s' doesn't take these options", name);
+        error_place(e, name, NULL, NULL);
+        return code;
+    }
+    return 0;
+}
+
 int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
                      const struct plan_settings *settings, const struct policy_limits *limits,
                      AVFilterContext **out, struct error *e)
 {
+    AVDictionary *later = NULL;
     AVFilterContext *context = avfilter_graph_alloc_filter(graph, filter, name);
-    if (!context) {
-        return plan_out_of_memory(e);
+    int code = context ? 0 : plan_out_of_memory(e);
+    for (int i = 0; code >= 0 && i < settings->count; i++) {
+        code = set_option(context, &settings->list[i], &later, e);
     }
-    for (int i = 0; i < settings->count; i++) {
-        int code = set_option(context, &settings->list[i], e);
-        if (code < 0) {
-            return code;
-        }
+    if (code >= 0) {
+        code = check_bounds(context, limits, e);
     }
-    if (!policy_filter_bounds(context, limits, e)) {
-        if (e && e->path[0]) {
-            char path[160];
-            snprintf(path, sizeof path, "%s.%.80s", filter->name, e->path);
-            error_place(e, path, NULL, NULL);
-        }
-        return e ? e->code : ERROR_INVALID_OPTION;
+    if (code >= 0) {
+        code = initialise(context, &later, e);
     }
-    int averror = avfilter_init_dict(context, NULL);
-    if (averror < 0) {
-        int code = error_set_av(e, ERROR_INVALID_OPTION, averror,
-                                "filter '%s' doesn't take these options", filter->name);
-        error_place(e, filter->name, NULL, NULL);
-        return code;
+    av_dict_free(&later);
+    if (code >= 0) {
+        *out = context;
     }
-    *out = context;
-    return 0;
+    return code;
 }
 
 static int check_pads(const struct plan *plan, const AVFilterContext *context,
@@ -121,7 +155,8 @@ static int check_pads(const struct plan *plan, const AVFilterContext *context,
         snprintf(expected, sizeof expected, "%d", wanted);
         error_set(e, ERROR_INVALID_OPTION, "filter '%s' takes %d input%s, %d given", name, wanted,
                   wanted == 1 ? "" : "s", node->input_count);
-        return error_place(e, name, got, expected);
+        error_place(e, name, got, expected);
+        return ERROR_INVALID_OPTION;
     }
     for (int i = 0; i < wanted; i++) {
         struct plan_type type;
@@ -130,7 +165,8 @@ static int check_pads(const struct plan *plan, const AVFilterContext *context,
         if (type.kind != kind) {
             error_set(e, ERROR_INVALID_OPTION, "input %d of filter '%s' takes %s, %s given", i + 1,
                       name, introspect_kind(kind), introspect_kind(type.kind));
-            return error_place(e, name, introspect_kind(type.kind), introspect_kind(kind));
+            error_place(e, name, introspect_kind(type.kind), introspect_kind(kind));
+            return ERROR_INVALID_OPTION;
         }
         char what[96];
         snprintf(what, sizeof what, "filter '%s'", name);

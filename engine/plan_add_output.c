@@ -38,7 +38,8 @@ static int refuse_codec(const struct format *format, const struct track *track, 
         error_set(e, ERROR_INVALID_OPTION, "%s can't hold %s; it takes %s", format->name, name,
                   fits);
     }
-    return error_place(e, path, name, fits), ERROR_INVALID_OPTION;
+    error_place(e, path, name, fits);
+    return ERROR_INVALID_OPTION;
 }
 
 /* Codecs that a container takes at some sample rates only. */
@@ -67,7 +68,8 @@ static int check_rate(const struct format *format, const struct track *track, co
             snprintf(got, sizeof got, "%d Hz", track->parameters->sample_rate);
             error_set(e, ERROR_INVALID_OPTION, "%s can't hold %s at %s", format->name,
                       avcodec_get_name(track->codec), got);
-            return error_place(e, path, got, NULL), ERROR_INVALID_OPTION;
+            error_place(e, path, got, NULL);
+            return ERROR_INVALID_OPTION;
         }
     }
     return 0;
@@ -153,8 +155,8 @@ static int check_tracks(const struct plan *plan, const struct plan_output *outpu
 {
     if (output->track_count < 1) {
         error_set(e, ERROR_INVALID_OPTION, "an output needs at least one track");
-        return error_place(e, "tracks", "none", "a stream that is encoded or copied"),
-               ERROR_INVALID_OPTION;
+        error_place(e, "tracks", "none", "a stream that is encoded or copied");
+        return ERROR_INVALID_OPTION;
     }
     int counts[AVMEDIA_TYPE_NB] = {0};
     for (int i = 0; i < output->track_count; i++) {
@@ -168,7 +170,8 @@ static int check_tracks(const struct plan *plan, const struct plan_output *outpu
         if ((kind != PLAN_ENCODE && kind != PLAN_COPY) ||
             !track_of_edge(plan, output->tracks[i], format, &track)) {
             error_set(e, ERROR_INVALID_OPTION, "track %d is neither encoded nor copied", i + 1);
-            return error_place(e, path, NULL, "a stream with encode or copy"), ERROR_INVALID_OPTION;
+            error_place(e, path, NULL, "a stream with encode or copy");
+            return ERROR_INVALID_OPTION;
         }
         int code = check_fit(format, &track, path, e);
         if (code < 0) {
@@ -178,17 +181,19 @@ static int check_tracks(const struct plan *plan, const struct plan_output *outpu
             error_set(e, ERROR_INVALID_OPTION, "%s holds only %d track%s of %s", format->name,
                       format_room(format, track.kind),
                       format_room(format, track.kind) == 1 ? "" : "s", introspect_kind(track.kind));
-            return error_place(e, path, NULL, NULL), ERROR_INVALID_OPTION;
+            error_place(e, path, NULL, NULL);
+            return ERROR_INVALID_OPTION;
         }
     }
     if (output->each_picture && (output->track_count != 1 || !counts[AVMEDIA_TYPE_VIDEO])) {
         error_set(e, ERROR_INVALID_OPTION, "a file a picture is made of one video track");
-        return error_place(e, "each_picture", NULL, NULL), ERROR_INVALID_OPTION;
+        error_place(e, "each_picture", NULL, NULL);
+        return ERROR_INVALID_OPTION;
     }
     if (output->each_picture && !format->picture && strcmp(format->name, "webp") != 0) {
         error_set(e, ERROR_INVALID_OPTION, "a file a picture can't be %s", format->name);
-        return error_place(e, "format", format->name, "jpg, png, webp, bmp or tiff"),
-               ERROR_INVALID_OPTION;
+        error_place(e, "format", format->name, "jpg, png, webp, bmp or tiff");
+        return ERROR_INVALID_OPTION;
     }
     return 0;
 }
@@ -204,7 +209,8 @@ static int check_references(const struct plan *plan, const struct plan_output *o
     }
     if (output->max_size < 0) {
         error_set(e, ERROR_INVALID_OPTION, "a file can't have a negative size");
-        return error_place(e, "max_size", NULL, "bytes"), ERROR_INVALID_OPTION;
+        error_place(e, "max_size", NULL, "bytes");
+        return ERROR_INVALID_OPTION;
     }
     return 0;
 }

@@ -166,12 +166,14 @@ bool policy_expression(const char *option, const char *value, struct error *e)
     }
     if (i > LONGEST) {
         error_set(e, ERROR_INVALID_OPTION, "the value of option '%s' is too long", option);
-        return error_place(e, option, NULL, "at most 65536 bytes"), false;
+        error_place(e, option, NULL, "at most 65536 bytes");
+        return false;
     }
     if (endless_loop || loops > 1) {
         error_set(e, ERROR_INVALID_OPTION, "%s in option '%s' is refused: it may never end",
                   endless_loop ? "while()" : "more than one taylor() or root()", option);
-        return error_place(e, option, value, NULL), false;
+        error_place(e, option, value, NULL);
+        return false;
     }
     return true;
 }

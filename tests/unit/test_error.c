@@ -28,8 +28,8 @@ static void null_errors_return_the_code(void **state)
     (void)state;
     assert_int_equal(error_set(NULL, ERROR_TIMEOUT, "%d", 1), ERROR_TIMEOUT);
     assert_int_equal(error_set_av(NULL, ERROR_INTERNAL, AVERROR(ENOMEM), "x"), ERROR_OUT_OF_MEMORY);
-    assert_int_equal(error_place(NULL, "a", "b", "c"), 0);
-    assert_int_equal(error_prefix(NULL, "x"), 0);
+    assert_int_equal(error_place(NULL, "a", "b", "c"), ERROR_INTERNAL);
+    assert_int_equal(error_prefix(NULL, "x"), ERROR_INTERNAL);
 }
 
 static void places_are_kept_and_cleared(void **state)
