@@ -35,6 +35,7 @@ static void delivery_free(struct delivery *delivery)
     if (delivery->fd >= 0)
         close(delivery->fd);
     buffer_give(delivery->buffer);
+    json_decref(delivery->farewell);
     free(delivery->request_id);
     free(delivery);
 }
@@ -91,7 +92,10 @@ static void conclude(struct delivery *delivery, int status)
 {
     struct session *session = delivery->session;
     delivery_unlink(delivery);
-    delivery->done(delivery, status, delivery->opaque);
+    if (delivery->done)
+        delivery->done(delivery, status, delivery->opaque);
+    if (delivery->farewell)
+        session_send(session, json_incref(delivery->farewell));
     delivery_free(delivery);
     pump(session);
 }
@@ -99,8 +103,11 @@ static void conclude(struct delivery *delivery, int status)
 void delivery_end(struct delivery *delivery)
 {
     delivery->ended = true;
+    delivery->held = false;
     if (TAILQ_EMPTY(&delivery->items))
         conclude(delivery, 0);
+    else
+        pump(delivery->session);
 }
 
 void delivery_destroy(struct delivery **handle)
@@ -168,7 +175,7 @@ static void pump(struct session *session)
     struct delivery *delivery;
     TAILQ_FOREACH(delivery, &session->deliveries, link)
     {
-        if (!TAILQ_EMPTY(&delivery->items))
+        if (!TAILQ_EMPTY(&delivery->items) && !delivery->held)
             break;
     }
     if (!delivery)

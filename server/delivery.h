@@ -5,6 +5,7 @@
 #ifndef LUMA_SERVER_DELIVERY_H
 #define LUMA_SERVER_DELIVERY_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -30,6 +31,7 @@ struct delivery {
     char *request_id; /* of fetch, else NULL */
     TAILQ_HEAD(, delivery_item) items;
     bool ended;     /* no more items come */
+    bool held;      /* nothing is read before delivery_end() */
     bool destroyed; /* a read is still in flight */
     int fd;
     enum { DELIVERY_IDLE, DELIVERY_READING, DELIVERY_READY } state;
@@ -37,8 +39,9 @@ struct delivery {
     size_t filled;
     uv_fs_t request;
     uv_buf_t target;
+    json_t *farewell; /* sent when everything has been written; owned */
     /* Everything has been written (0), or reading failed (-errno). The last callback; the delivery
-     * is destroyed after it. */
+     * is destroyed after it. May be NULL. */
     void (*done)(struct delivery *delivery, int status, void *opaque);
     void *opaque;
 };

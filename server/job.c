@@ -23,10 +23,6 @@
 #define PROGRESS_MAX_MS 1800
 #define ACK_EVERY       (4 * 1024 * 1024)
 
-static void settle(struct job *job);
-static void schedule(struct job *job);
-static void say(struct job *job);
-
 bool job_ended(const struct job *job)
 {
     return job->state >= JOB_COMPLETED;
@@ -84,6 +80,7 @@ static bool fill(struct job *job, const struct session *session, const json_t *r
     job->metadata = metadata ? json_incref(metadata) : NULL;
     job->outputs = json_array();
     job->deliver = delivery_mode(request);
+    job->push = job->deliver != DELIVER_PULL;
     job->detach = json_is_true(json_object_get(request, "detach"));
     job->attempt = 1;
     job->created = protocol_now();
@@ -160,12 +157,12 @@ void job_begin(struct job *job)
         job_upload_done(job, upload);
     }
     job->progress_news = true;
-    schedule(job);
+    job_schedule(job);
 }
 
 /* ---- deadlines and progress: one timer ---- */
 
-static void send_progress(struct job *job)
+void job_send_progress(struct job *job)
 {
     job->progress_news = false;
     job->progress_sent = loop_now(job);
@@ -202,8 +199,8 @@ static void on_timer(uv_timer_t *timer)
         return;
     uint64_t since = now - job->progress_sent;
     if (!job->said && since >= (job->progress_news ? PROGRESS_MIN_MS : PROGRESS_MAX_MS))
-        send_progress(job);
-    schedule(job);
+        job_send_progress(job);
+    job_schedule(job);
 }
 
 static void earlier(uint64_t *next, uint64_t deadline)
@@ -213,7 +210,7 @@ static void earlier(uint64_t *next, uint64_t deadline)
 }
 
 /* Sets the timer to whatever comes first. */
-static void schedule(struct job *job)
+void job_schedule(struct job *job)
 {
     uint64_t next = UINT64_MAX, now = loop_now(job);
     if (job->released)
@@ -239,37 +236,7 @@ static void news(struct job *job)
     bool was = job->progress_news;
     job->progress_news = true;
     if (!was)
-        schedule(job);
-}
-
-/* ---- sessions ---- */
-
-void job_attach(struct job *job, struct session *session)
-{
-    if (job->session == session)
-        return;
-    delivery_destroy(&job->delivery);
-    if (job->session)
-        LIST_REMOVE(job, attached);
-    job->session = session;
-    job->grace_deadline = 0;
-    LIST_INSERT_HEAD(&session->jobs, job, attached);
-}
-
-void job_detach_all(struct session *session)
-{
-    struct job *job;
-    while ((job = LIST_FIRST(&session->jobs))) {
-        LIST_REMOVE(job, attached);
-        job->session = NULL;
-        delivery_destroy(&job->delivery);
-        if (!job_ended(job) && !job->detach) {
-            uint64_t grace = (uint64_t)job->server->config.reconnect_grace;
-            job->grace_deadline = loop_now(job) + grace + 1;
-        }
-        schedule(job);
-        settle(job);
-    }
+        job_schedule(job);
 }
 
 /* ---- uploads ---- */
@@ -299,13 +266,13 @@ void job_upload_done(struct job *job, struct upload *upload)
         job->progress_news = true;
     }
     acknowledge(job, upload);
-    schedule(job);
+    job_schedule(job);
 }
 
 void job_upload_idle(struct job *job)
 {
     job->writes_in_flight--;
-    settle(job);
+    job_settle(job);
 }
 
 /* ---- running ---- */
@@ -324,7 +291,7 @@ void job_started(struct job *job, struct run *run, int attempt)
         job->run_deadline = loop_now(job) + (uint64_t)config->job_timeout;
     job->stall_deadline = loop_now(job) + (uint64_t)config->stall_timeout;
     job->progress_news = true;
-    schedule(job);
+    job_schedule(job);
 }
 
 void job_deferred(struct job *job)
@@ -334,10 +301,10 @@ void job_deferred(struct job *job)
     job->queued = protocol_now();
     job->stall_deadline = 0;
     job->progress_news = true;
-    schedule(job);
+    job_schedule(job);
 }
 
-static void moved(struct job *job)
+void job_moved(struct job *job)
 {
     job->stall_deadline = loop_now(job) + (uint64_t)job->server->config.stall_timeout;
 }
@@ -345,60 +312,8 @@ static void moved(struct job *job)
 void job_set_progress(struct job *job, const json_t *event)
 {
     if (job_progress_take(&job->progress, event))
-        moved(job);
+        job_moved(job);
     news(job);
-}
-
-static void on_delivered(struct delivery *delivery, int status, void *opaque)
-{
-    struct job *job = opaque;
-    (void)delivery;
-    job->delivery = NULL;
-    if (status < 0)
-        log_error("delivery_failed", LOG_TEXT("job", job->id),
-                  LOG_TEXT("reason", strerror(-status)));
-    if (job_ended(job))
-        say(job);
-}
-
-/* The delivery to the attached session, made when first needed; NULL where none is wanted. */
-static struct delivery *delivery_of(struct job *job)
-{
-    if (!job->delivery && job->session && job->deliver != DELIVER_PULL)
-        job->delivery =
-            delivery_create(job->session, job->id, job->attempt, NULL, on_delivered, job);
-    return job->delivery;
-}
-
-static void push_output(struct job *job, const json_t *entry, int64_t from)
-{
-    struct delivery *delivery = delivery_of(job);
-    int64_t size = json_integer_value(json_object_get(entry, "size"));
-    if (!delivery || from > size)
-        return;
-    int index = (int)json_integer_value(json_object_get(entry, "index"));
-    const char *name = json_string_value(json_object_get(entry, "name"));
-    if (delivery_add(delivery, index, name, size, from, size) < 0)
-        log_error("delivery_failed", LOG_TEXT("job", job->id), LOG_TEXT("reason", "out of memory"));
-}
-
-void job_add_output(struct job *job, const json_t *event)
-{
-    json_t *entry = job_output_entry(job, event);
-    char own[BLOB_ID_MAX] = "";
-    const char *blob = json_string_value(json_object_get(event, "blob"));
-    if (entry)
-        blob_id(own, job->id, BLOB_OUT, (int)json_integer_value(json_object_get(entry, "index")));
-    if (!entry || !blob || strcmp(own, blob) != 0) {
-        json_decref(entry);
-        struct problem problem = {0};
-        problem_set(&problem, "internal", "the worker announced an output that isn't one");
-        job_fail(job, &problem);
-        return;
-    }
-    (void)json_array_append_new(job->outputs, entry);
-    moved(job);
-    push_output(job, entry, 0);
 }
 
 /* ---- the end ---- */
@@ -423,20 +338,6 @@ static void count_end(struct job *job)
              LOG_NUMBER("total_s", job->ended - job->created));
 }
 
-/* Says the last word, if there is anyone to hear it. */
-static void say(struct job *job)
-{
-    if (job->session && !job->said) {
-        job->said = true;
-        (void)json_object_set_new(job->word, "seq", json_integer(++job->seq));
-        json_t *changes = json_pack("{s:I, s:O}", "seq", (json_int_t)job->seq, "word", job->word);
-        (void)journal_note(job->server->journal, job->id, changes);
-        json_decref(changes);
-        session_send(job->session, json_incref(job->word));
-    }
-    settle(job);
-}
-
 /* Whatever was going on for the job stops. */
 static void stop_work(struct job *job)
 {
@@ -458,9 +359,7 @@ static void end(struct job *job, enum job_state state, json_t *word)
     job->state = state;
     job->ended = protocol_now();
     job->word = word ? word : json_object();
-    json_t *changes =
-        json_pack("{s:s, s:f, s:O, s:O, s:I}", "state", job_state_name(state), "ended", job->ended,
-                  "word", job->word, "outputs", job->outputs, "seq", (json_int_t)job->seq);
+    json_t *changes = job_end_changes(job);
     int status = held ? journal_finish(job->server->journal, job->id, job->attempt, changes)
                       : journal_cancel(job->server->journal, job->id, changes);
     json_decref(changes);
@@ -480,13 +379,9 @@ void job_complete(struct job *job, const json_t *event)
     job->progress.percent = 100;
     job->progress.eta = 0;
     stop_work(job);
-    if (!job->delivery) {
-        say(job);
-        return;
-    }
-    job->progress_news = true;
-    schedule(job);
-    delivery_end(job->delivery);
+    job->progress_news = job->delivery != NULL;
+    job_schedule(job);
+    job_deliver_rest(job);
 }
 
 void job_fail(struct job *job, struct problem *problem)
@@ -495,7 +390,7 @@ void job_fail(struct job *job, struct problem *problem)
         end(job, JOB_FAILED, protocol_error(problem, NULL, job->id, true));
         delivery_destroy(&job->delivery);
         stop_work(job);
-        say(job);
+        job_say(job);
     }
     problem_finish(problem);
 }
@@ -509,14 +404,23 @@ bool job_cancel(struct job *job, const char *why)
     end(job, JOB_CANCELLED, protocol_error(&problem, NULL, job->id, true));
     delivery_destroy(&job->delivery);
     stop_work(job);
-    say(job);
+    job_say(job);
     return true;
+}
+
+void job_delete(struct job *job)
+{
+    job->deleted = true;
+    if (job_cancel(job, "a client deleted it"))
+        return;
+    delivery_destroy(&job->delivery);
+    job_say(job);
 }
 
 void job_run_reaped(struct job *job)
 {
     job->unreaped--;
-    settle(job);
+    job_settle(job);
 }
 
 /* Out of the table and out of memory, as soon as the loop has closed the timer. */
@@ -534,14 +438,14 @@ static void release(struct job *job)
 
 /* Frees what an ended job needs no more: the folder of one that failed, the inputs of one that is
  * done, and the job itself once its word has been said, or there is nobody to say it to. */
-static void settle(struct job *job)
+void job_settle(struct job *job)
 {
     if (!job_ended(job) || job->released || job->unreaped > 0 || job->writes_in_flight > 0)
         return;
     if (job->session && !job->said)
         return;
     struct server *server = job->server;
-    if (job->state == JOB_COMPLETED)
+    if (job->state == JOB_COMPLETED && !job->deleted)
         server_remove_inputs(server, job->id, job->input_count);
     else
         server_remove_folder(server, job->id);

@@ -54,6 +54,8 @@ struct job {
     json_t *options;
     json_t *metadata; /* NULL without */
     enum job_delivery deliver;
+    bool push;    /* outputs go to the session that is attached now */
+    bool deleted; /* a client wants nothing to be left of it */
     bool detach;
 
     enum job_state state;
@@ -104,6 +106,8 @@ void job_attach(struct job *job, struct session *session);
 /* Says and pushes what the session has missed; `received` is attach's list of outputs, NULL pushes
  * nothing. */
 void job_catch_up(struct job *job, const json_t *received);
+/* What `received` (attach's list) says of an output, at most its size; 0 if it doesn't. */
+int64_t job_received(const json_t *received, int output, int attempt, int64_t size);
 /* The session is gone: its jobs stay, for the grace or for good. */
 void job_detach_all(struct session *session);
 
@@ -123,6 +127,13 @@ void job_run_reaped(struct job *job);
 /* Ends. They do nothing to a job that has ended. The problem is finished. */
 void job_fail(struct job *job, struct problem *problem);
 bool job_cancel(struct job *job, const char *why);
+
+/* Ends it if it hasn't, says its last word now, and leaves no file behind. */
+void job_delete(struct job *job);
+
+/* The public description of a job: its record, and what is newer of it in memory (NULL: it isn't
+ * there). */
+json_t *job_document(const json_t *record, const struct job *job);
 
 /* At the end of the server: drops a job from memory, whatever it waits for. */
 void job_drop(struct job *job);

@@ -1,5 +1,5 @@
 /*
- * Between job.c (states) and job_message.c (what is said of them).
+ * Between job.c (states), job_output.c (who hears of them) and job_message.c (what is said).
  */
 #ifndef LUMA_SERVER_JOB_INTERNAL_H
 #define LUMA_SERVER_JOB_INTERNAL_H
@@ -8,6 +8,8 @@
 
 /* The record as the journal takes it. */
 json_t *job_record(const struct job *job, const char *job_key);
+/* What the record is to say of a job that has just ended. */
+json_t *job_end_changes(struct job *job);
 /* The progress message of now; counts seq up. */
 json_t *job_progress_message(struct job *job);
 /* The last word of a job that completed, without its seq. */
@@ -16,5 +18,20 @@ json_t *job_completed_message(const struct job *job, const json_t *event);
 json_t *job_output_entry(const struct job *job, const json_t *event);
 /* Takes over what a progress event of the worker says; true if the work has moved. */
 bool job_progress_take(struct job_progress *progress, const json_t *event);
+
+/* job.c */
+void job_send_progress(struct job *job);
+/* Sets the timer to whatever comes first. */
+void job_schedule(struct job *job);
+/* The work has moved: it isn't stalled. */
+void job_moved(struct job *job);
+/* Frees what an ended job needs no more, and the job itself once nothing waits for it. */
+void job_settle(struct job *job);
+
+/* job_output.c */
+/* Says the last word, if there is anyone to hear it. */
+void job_say(struct job *job);
+/* The last word after what is still to be delivered. Nothing for a job that has not ended. */
+void job_deliver_rest(struct job *job);
 
 #endif

@@ -71,6 +71,68 @@ json_t *job_ack(const struct job *job, const char *request_id)
     return ack;
 }
 
+static json_t *time_text(double seconds)
+{
+    char text[32];
+    protocol_format_time(seconds, text);
+    return json_string(text);
+}
+
+json_t *job_end_changes(struct job *job)
+{
+    return json_pack("{s:s, s:f, s:f, s:O, s:O, s:o, s:o, s:I}", "state", state_names[job->state],
+                     "ended", job->ended, "started", job->started, "word", job->word, "outputs",
+                     job->outputs, "uploads", upload_list(job), "progress",
+                     job_progress_message(job), "seq", (json_int_t)job->seq);
+}
+
+/* What the last word says of the outcome. */
+static void add_outcome(json_t *document, const json_t *word)
+{
+    static const char *const completed[] = {"result", "notes", "stats"};
+    static const char *const failed[] = {"code", "message", "details", "retryable"};
+    const json_t *code = json_object_get(word, "code");
+    if (!code) {
+        for (size_t i = 0; i < sizeof(completed) / sizeof(completed[0]); i++)
+            (void)json_object_set(document, completed[i], json_object_get(word, completed[i]));
+        return;
+    }
+    json_t *error = json_object();
+    for (size_t i = 0; i < sizeof(failed) / sizeof(failed[0]); i++)
+        (void)json_object_set(error, failed[i], json_object_get(word, failed[i]));
+    (void)json_object_set_new(document, "error", error);
+}
+
+json_t *job_document(const json_t *record, const struct job *job)
+{
+    static const char *const copied[] = {"operation", "inputs",   "options", "delivery",
+                                         "detach",    "metadata", "job_key", "attempt",
+                                         "seq",       "outputs",  "uploads", "progress"};
+    json_t *document = json_pack("{s:O, s:O}", "job_id", json_object_get(record, "id"), "status",
+                                 json_object_get(record, "state"));
+    for (size_t i = 0; document && i < sizeof(copied) / sizeof(copied[0]); i++)
+        (void)json_object_set(document, copied[i], json_object_get(record, copied[i]));
+    static const char *const times[][2] = {
+        {"created", "created_at"}, {"started", "started_at"}, {"ended", "ended_at"}};
+    for (size_t i = 0; document && i < sizeof(times) / sizeof(times[0]); i++) {
+        double when = json_number_value(json_object_get(record, times[i][0]));
+        if (when > 0)
+            (void)json_object_set_new(document, times[i][1], time_text(when));
+    }
+    if (document && json_object_get(record, "word"))
+        add_outcome(document, json_object_get(record, "word"));
+    if (!document || !job || job_ended(job))
+        return document;
+    (void)json_object_set_new(document, "status", json_string(state_names[job->state]));
+    (void)json_object_set_new(document, "attempt", json_integer(job->attempt));
+    (void)json_object_set_new(document, "seq", json_integer(job->seq));
+    (void)json_object_set(document, "outputs", job->outputs);
+    (void)json_object_set_new(document, "uploads", upload_list(job));
+    if (job->started > 0)
+        (void)json_object_set_new(document, "started_at", time_text(job->started));
+    return document;
+}
+
 static const char *stage_of(const struct job *job)
 {
     switch (job->state) {

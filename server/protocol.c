@@ -578,12 +578,12 @@ double protocol_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-void protocol_time(char text[32])
+void protocol_format_time(double seconds, char text[32])
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t milliseconds = (int64_t)(seconds * 1000);
+    time_t whole = (time_t)(milliseconds / 1000);
     struct tm parts;
-    gmtime_r(&now.tv_sec, &parts);
+    gmtime_r(&whole, &parts);
     size_t length = strftime(text, 32, "%Y-%m-%dT%H:%M:%S", &parts);
-    (void)snprintf(text + length, 32 - length, ".%03ldZ", now.tv_nsec / 1000000);
+    (void)snprintf(text + length, 32 - length, ".%03dZ", (int)(milliseconds % 1000));
 }

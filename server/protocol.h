@@ -76,8 +76,8 @@ int protocol_check(const json_t *message, enum message_type *type, struct proble
 /* Holds the header of an upload frame against its table: invalid_header. */
 int protocol_check_upload(const json_t *header, struct problem *problem);
 
-/* Now, as RFC 3339 in UTC with milliseconds. */
-void protocol_time(char text[32]);
+/* Seconds since the epoch as RFC 3339 in UTC with milliseconds. */
+void protocol_format_time(double seconds, char text[32]);
 /* Seconds since the epoch. */
 double protocol_now(void);
 

@@ -14,17 +14,10 @@
 #include "server/journal.h"
 #include "server/log.h"
 #include "server/operations.h"
+#include "server/request_internal.h"
 #include "server/session.h"
 
-struct request {
-    struct session *session;
-    const json_t *message;
-    const char *id; /* request_id, NULL without one */
-    struct problem problem;
-};
-
-/* Echoes the request's id and sends. */
-static int answer(const struct request *request, json_t *message)
+int request_answer(const struct request *request, json_t *message)
 {
     if (message && request->id)
         (void)json_object_set_new(message, "request_id", json_string(request->id));
@@ -32,7 +25,7 @@ static int answer(const struct request *request, json_t *message)
     return 0;
 }
 
-static const char *text_field(const struct request *request, const char *name)
+const char *request_text(const struct request *request, const char *name)
 {
     return json_string_value(json_object_get(request->message, name));
 }
@@ -43,7 +36,7 @@ static int on_hello(struct request *request)
 {
     struct session *session = request->session;
     const struct server *server = session->server;
-    const char *token = text_field(request, "token");
+    const char *token = request_text(request, "token");
     if (callers_required(&server->callers) && token) {
         const char *name = callers_find(&server->callers, token);
         bool other = name && session->authorized && strcmp(name, session->caller) != 0;
@@ -66,23 +59,24 @@ static int on_hello(struct request *request)
     json_array_foreach((json_t *)operations_list(server->operations), index, operation)(void)
         json_array_append(names, json_object_get(operation, "name"));
     const struct config *config = &server->config;
-    return answer(request, json_pack("{s:s, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:I, s:i}, s:o}",
-                                     "type", "welcome", "server", "luma", "version", LUMA_VERSION,
-                                     "protocol", PROTOCOL_VERSION, "limits", "max_upload_bytes",
-                                     (json_int_t)config->max_upload, "max_upload_frame",
-                                     (json_int_t)SERVER_UPLOAD_FRAME_MAX, "max_message_bytes",
-                                     (json_int_t)config->max_message, "max_inputs",
-                                     (json_int_t)config->max_inputs, "messages_per_second",
-                                     (json_int_t)config->messages_per_second, "max_metadata_bytes",
-                                     4096, "operations", names));
+    return request_answer(
+        request,
+        json_pack("{s:s, s:s, s:s, s:i, s:{s:I, s:I, s:I, s:I, s:I, s:i}, s:o}", "type", "welcome",
+                  "server", "luma", "version", LUMA_VERSION, "protocol", PROTOCOL_VERSION, "limits",
+                  "max_upload_bytes", (json_int_t)config->max_upload, "max_upload_frame",
+                  (json_int_t)SERVER_UPLOAD_FRAME_MAX, "max_message_bytes",
+                  (json_int_t)config->max_message, "max_inputs", (json_int_t)config->max_inputs,
+                  "messages_per_second", (json_int_t)config->messages_per_second,
+                  "max_metadata_bytes", 4096, "operations", names));
 }
 
 static int on_ping(struct request *request)
 {
     char now[32];
-    protocol_time(now);
-    return answer(request, json_pack("{s:s, s:O*, s:s}", "type", "pong", "data",
-                                     json_object_get(request->message, "data"), "time", now));
+    protocol_format_time(protocol_now(), now);
+    return request_answer(request,
+                          json_pack("{s:s, s:O*, s:s}", "type", "pong", "data",
+                                    json_object_get(request->message, "data"), "time", now));
 }
 
 static int refuse_operation(struct request *request, const char *name)
@@ -105,14 +99,15 @@ static int refuse_operation(struct request *request, const char *name)
 static int on_describe(struct request *request)
 {
     const struct operations *operations = request->session->server->operations;
-    const char *name = text_field(request, "operation");
+    const char *name = request_text(request, "operation");
     if (!name)
-        return answer(request, json_pack("{s:s, s:O}", "type", "operations", "operations",
-                                         operations_list(operations)));
+        return request_answer(request, json_pack("{s:s, s:O}", "type", "operations", "operations",
+                                                 operations_list(operations)));
     const json_t *one = operations_describe(operations, name);
     if (!one)
         return refuse_operation(request, name);
-    return answer(request, json_pack("{s:s, s:[O]}", "type", "operations", "operations", one));
+    return request_answer(request,
+                          json_pack("{s:s, s:[O]}", "type", "operations", "operations", one));
 }
 
 /* ---- start_job ---- */
@@ -211,7 +206,7 @@ static int check_room(struct request *request)
 static int start_job(struct request *request, json_t *inputs)
 {
     struct session *session = request->session;
-    const char *name = text_field(request, "operation");
+    const char *name = request_text(request, "operation");
     struct operation_entry operation;
     if (!operations_find(session->server->operations, name, &operation))
         return refuse_operation(request, name);
@@ -222,9 +217,50 @@ static int start_job(struct request *request, json_t *inputs)
     struct job *job = job_create(session, request->message, inputs, &request->problem);
     if (!job)
         return -1;
-    (void)answer(request, job_ack(job, NULL));
+    (void)request_answer(request, job_ack(job, NULL));
     job_begin(job);
     return 0;
+}
+
+/* Whether the request that made the record was this one. */
+static bool same_request(const struct request *request, const json_t *record, const json_t *inputs)
+{
+    const json_t *options = json_object_get(request->message, "options");
+    const json_t *metadata = json_object_get(request->message, "metadata");
+    const json_t *made = json_object_get(record, "options");
+    const char *delivery = request_text(request, "delivery");
+    bool options_same = json_is_object(options) ? json_equal((json_t *)options, (json_t *)made)
+                                                : json_object_size(made) == 0;
+    json_t *made_metadata = json_object_get(record, "metadata");
+    bool metadata_same =
+        metadata ? json_equal((json_t *)metadata, made_metadata) : json_is_null(made_metadata);
+    return options_same && metadata_same &&
+           json_equal((json_t *)inputs, json_object_get(record, "inputs")) &&
+           strcmp(request_text(request, "operation"),
+                  json_string_value(json_object_get(record, "operation"))) == 0 &&
+           strcmp(delivery ? delivery : "push",
+                  json_string_value(json_object_get(record, "delivery"))) == 0 &&
+           json_is_true(json_object_get(request->message, "detach")) ==
+               json_is_true(json_object_get(record, "detach"));
+}
+
+static int start_or_find(struct request *request, json_t *inputs)
+{
+    const struct session *session = request->session;
+    const char *key = request_text(request, "job_key");
+    const json_t *record =
+        key ? journal_find_key(session->server->journal, session->caller, key) : NULL;
+    if (!record)
+        return start_job(request, inputs);
+    if (!same_request(request, record, inputs)) {
+        problem_set(&request->problem, "job_key_conflict",
+                    "the job_key was used for a different request");
+        return problem_place(&request->problem, "job_key", key, NULL);
+    }
+    json_t *none = json_array();
+    int status = request_attach_to(request, record, none, true);
+    json_decref(none);
+    return status;
 }
 
 static int on_start_job(struct request *request)
@@ -232,45 +268,10 @@ static int on_start_job(struct request *request)
     json_t *one = json_object_get(request->message, "input");
     json_t *inputs = json_object_get(request->message, "inputs");
     inputs = json_is_array(inputs) ? json_incref(inputs) : json_pack("[O]", one);
-    int status = inputs ? start_job(request, inputs)
+    int status = inputs ? start_or_find(request, inputs)
                         : problem_set(&request->problem, "internal", "out of memory");
     json_decref(inputs);
     return status;
-}
-
-/* ---- a job that is there ---- */
-
-static int refuse_job(struct request *request)
-{
-    problem_set(&request->problem, "job_not_found", "there is no such job");
-    return problem_place(&request->problem, "job_id", text_field(request, "job_id"), NULL);
-}
-
-/* With tokens, only the caller's own jobs are there at all. */
-static bool foreign(const struct session *session, const char *caller)
-{
-    return callers_required(&session->server->callers) &&
-           (!caller || strcmp(caller, session->caller) != 0);
-}
-
-static int on_cancel_job(struct request *request)
-{
-    struct session *session = request->session;
-    const char *id = text_field(request, "job_id");
-    const json_t *record = journal_get(session->server->journal, id);
-    if (!record || foreign(session, json_string_value(json_object_get(record, "caller"))))
-        return refuse_job(request);
-    struct job *job = job_find(session->server, id);
-    if (!job || job_ended(job)) {
-        problem_set(&request->problem, "job_finished", "the job has ended: %s",
-                    json_string_value(json_object_get(record, "state")));
-        return problem_detail(&request->problem, "status",
-                              json_incref(json_object_get(record, "state")));
-    }
-    (void)answer(request, json_pack("{s:s, s:s, s:s}", "type", "ack", "job_id", job->id, "status",
-                                    "cancelled"));
-    (void)job_cancel(job, "a client asked for it");
-    return 0;
 }
 
 /* ---- dispatch ---- */
@@ -283,7 +284,12 @@ static const struct {
     [MESSAGE_PING] = {on_ping, false},
     [MESSAGE_DESCRIBE] = {on_describe, true},
     [MESSAGE_START_JOB] = {on_start_job, true},
-    [MESSAGE_CANCEL_JOB] = {on_cancel_job, false},
+    [MESSAGE_CANCEL_JOB] = {request_cancel_job, false},
+    [MESSAGE_ATTACH] = {request_attach, false},
+    [MESSAGE_FETCH] = {request_fetch, false},
+    [MESSAGE_GET_JOB] = {request_get_job, false},
+    [MESSAGE_LIST_JOBS] = {request_list_jobs, false},
+    [MESSAGE_DELETE_JOB] = {request_delete_job, false},
 };
 
 /* True if it is to be handled again when the scripts have been read. */
@@ -302,12 +308,6 @@ static bool handle(struct request *request)
     }
     if (!session->authorized && type != MESSAGE_HELLO) {
         session_refuse_unauthorized(session, request->id);
-        return false;
-    }
-    if (!handlers[type].handle) {
-        problem_set(&request->problem, "unknown_type", "this server doesn't answer \"%s\"",
-                    text_field(request, "type"));
-        session_send_error(session, &request->problem, request->id, NULL);
         return false;
     }
     if (handlers[type].needs_operations && !operations_fresh(session->server->operations))

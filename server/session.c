@@ -22,6 +22,7 @@
 #define WRITES_AT_A_TIME 32
 #define MALFORMED_MAX    3
 #define HELLO_TIMEOUT_US (10 * LWS_US_PER_SEC)
+#define SEEN_MAX         1000
 #define TEXT_FIRST       1024
 
 static double seconds_now(const struct session *session)
@@ -85,6 +86,7 @@ void session_closed(struct session *session)
         free(outgoing);
     }
     json_decref(session->deferred);
+    json_decref(session->seen);
     text_drop(session);
     LIST_REMOVE(session, link);
     server->session_count--;
@@ -92,6 +94,20 @@ void session_closed(struct session *session)
     free(session->caller);
     free(session);
     server_check_drain(server);
+}
+
+void session_remember(struct session *session, const char *job)
+{
+    if (!session->seen)
+        session->seen = json_object();
+    (void)json_object_del(session->seen, job); /* to be the newest again */
+    (void)json_object_set_new(session->seen, job, json_true());
+    if (json_object_size(session->seen) <= SEEN_MAX)
+        return;
+    void *oldest = json_object_iter(session->seen);
+    char id[IDENTIFIER_SIZE];
+    (void)snprintf(id, sizeof(id), "%s", json_object_iter_key(oldest));
+    (void)json_object_del(session->seen, id);
 }
 
 /* ---- output ---- */

@@ -73,7 +73,8 @@ struct session {
     const char *close_reason;
     bool close_now; /* everything is sent, the timer closes */
 
-    LIST_HEAD(, job) jobs; /* those attached (job.c) */
+    LIST_HEAD(, job) jobs; /* those attached (job_output.c) */
+    json_t *seen;          /* ids of those started or attached here: {id: true}, NULL: none yet */
 };
 
 /* libwebsockets' events of a WebSocket connection; *slot is the connection's user data. The result
@@ -94,6 +95,8 @@ void session_send_error(struct session *session, struct problem *problem, const 
 void session_malformed(struct session *session, struct problem *problem, const char *request_id);
 /* No token, or a wrong one: the error, then the end. */
 void session_refuse_unauthorized(struct session *session, const char *request_id);
+/* The session has started or attached to the job: it may list it. */
+void session_remember(struct session *session, const char *job);
 /* Whether so little waits to be sent that a message which will soon be out of date is welcome. */
 bool session_idle(const struct session *session);
 /* Something of a delivery can be written. */

@@ -1,0 +1,152 @@
+/*
+ * A job and its listener: who is attached, what is pushed to it, and the last word, which waits
+ * until every byte before it is on its way.
+ */
+#include "server/job_internal.h"
+
+#include <string.h>
+
+#include "server/blob.h"
+#include "server/delivery.h"
+#include "server/journal.h"
+#include "server/log.h"
+#include "server/session.h"
+
+#define OUTPUTS_MAX 10000
+
+/* Says the last word, if there is anyone to hear it. */
+void job_say(struct job *job)
+{
+    if (job->session && !job->said) {
+        job->said = true;
+        (void)json_object_set_new(job->word, "seq", json_integer(++job->seq));
+        json_t *changes = json_pack("{s:I, s:O}", "seq", (json_int_t)job->seq, "word", job->word);
+        (void)journal_note(job->server->journal, job->id, changes);
+        json_decref(changes);
+        session_send(job->session, json_incref(job->word));
+    }
+    job_settle(job);
+}
+
+static void on_delivered(struct delivery *delivery, int status, void *opaque)
+{
+    struct job *job = opaque;
+    (void)delivery;
+    job->delivery = NULL;
+    if (status < 0)
+        log_error("delivery_failed", LOG_TEXT("job", job->id),
+                  LOG_TEXT("reason", strerror(-status)));
+    if (job_ended(job))
+        job_say(job);
+}
+
+/* The delivery to the attached session, made when first needed; NULL where none is wanted. */
+static struct delivery *delivery_of(struct job *job)
+{
+    if (!job->delivery && job->session && job->push)
+        job->delivery =
+            delivery_create(job->session, job->id, job->attempt, NULL, on_delivered, job);
+    return job->delivery;
+}
+
+static void push_output(struct job *job, const json_t *entry, int64_t from)
+{
+    struct delivery *delivery = delivery_of(job);
+    int64_t size = json_integer_value(json_object_get(entry, "size"));
+    if (!delivery || from > size)
+        return;
+    int index = (int)json_integer_value(json_object_get(entry, "index"));
+    const char *name = json_string_value(json_object_get(entry, "name"));
+    if (delivery_add(delivery, index, name, size, from, size) < 0)
+        log_error("delivery_failed", LOG_TEXT("job", job->id), LOG_TEXT("reason", "out of memory"));
+}
+
+void job_add_output(struct job *job, const json_t *event)
+{
+    json_t *entry = job_output_entry(job, event);
+    char own[BLOB_ID_MAX] = "";
+    const char *blob = json_string_value(json_object_get(event, "blob"));
+    if (entry)
+        blob_id(own, job->id, BLOB_OUT, (int)json_integer_value(json_object_get(entry, "index")));
+    bool crowded = json_array_size(job->outputs) >= OUTPUTS_MAX;
+    if (!entry || !blob || strcmp(own, blob) != 0 || crowded) {
+        json_decref(entry);
+        struct problem problem = {0};
+        problem_set(&problem, "internal", "the worker announced an output that isn't one");
+        job_fail(job, &problem);
+        return;
+    }
+    (void)json_array_append_new(job->outputs, entry);
+    job_moved(job);
+    push_output(job, entry, 0);
+}
+
+void job_deliver_rest(struct job *job)
+{
+    if (!job_ended(job))
+        return;
+    if (job->delivery)
+        delivery_end(job->delivery);
+    else
+        job_say(job);
+}
+
+void job_attach(struct job *job, struct session *session)
+{
+    delivery_destroy(&job->delivery);
+    if (job->session)
+        LIST_REMOVE(job, attached);
+    job->session = session;
+    job->grace_deadline = 0;
+    LIST_INSERT_HEAD(&session->jobs, job, attached);
+    session_remember(session, job->id);
+}
+
+int64_t job_received(const json_t *received, int output, int attempt, int64_t size)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach((json_t *)received, index, entry)
+    {
+        if (json_integer_value(json_object_get(entry, "output")) != output ||
+            json_integer_value(json_object_get(entry, "attempt")) != attempt)
+            continue;
+        int64_t bytes = json_integer_value(json_object_get(entry, "received"));
+        return bytes < size ? bytes : size;
+    }
+    return 0;
+}
+
+void job_catch_up(struct job *job, const json_t *received)
+{
+    job->push = received && job->deliver != DELIVER_PULL;
+    job->said = false;
+    job_send_progress(job);
+    size_t index;
+    json_t *entry;
+    json_array_foreach(job->outputs, index, entry)
+    {
+        int output = (int)json_integer_value(json_object_get(entry, "index"));
+        int64_t size = json_integer_value(json_object_get(entry, "size"));
+        if (job->state < JOB_FAILED)
+            push_output(job, entry, job_received(received, output, job->attempt, size));
+    }
+    job_schedule(job);
+    job_deliver_rest(job);
+}
+
+void job_detach_all(struct session *session)
+{
+    struct job *job;
+    while ((job = LIST_FIRST(&session->jobs))) {
+        LIST_REMOVE(job, attached);
+        job->session = NULL;
+        delivery_destroy(&job->delivery);
+        if (!job_ended(job) && !job->detach) {
+            uint64_t grace = (uint64_t)job->server->config.reconnect_grace;
+            job->grace_deadline = uv_now(job->server->loop) + grace + 1;
+        }
+        job_schedule(job);
+        job_settle(job);
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * Shared by the files that hold handlers of client messages.
+ */
+#ifndef LUMA_SERVER_REQUEST_INTERNAL_H
+#define LUMA_SERVER_REQUEST_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "server/protocol.h"
+
+struct session;
+
+struct request {
+    struct session *session;
+    const json_t *message;
+    const char *id; /* request_id, NULL without one */
+    struct problem problem;
+};
+
+/* A handler returns 0 after it has answered, or -1 with the problem that becomes the answer. */
+
+/* Echoes the request's id and sends (consumed). Returns 0. */
+int request_answer(const struct request *request, json_t *message);
+/* A text field of the message, or NULL. */
+const char *request_text(const struct request *request, const char *name);
+
+/* request_jobs.c */
+int request_cancel_job(struct request *request);
+int request_attach(struct request *request);
+int request_fetch(struct request *request);
+int request_get_job(struct request *request);
+int request_list_jobs(struct request *request);
+int request_delete_job(struct request *request);
+/* Attaches to the job of a record, for start_job with a job_key that was used before. `outputs`
+ * as in attach, NULL pushes nothing. 0, or -1 with the problem. */
+int request_attach_to(struct request *request, const json_t *record, const json_t *outputs,
+                      bool duplicate);
+
+#endif
