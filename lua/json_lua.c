@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct json_lua_limits json_lua_result_limits = {32, 100000, 1024 * 1024};
+const struct json_lua_limits json_lua_result_limits = {32, 100000, (size_t)1024 * 1024, false};
 
 static const char array_key = 0; /* its address: the metatable that marks arrays in the registry */
 
@@ -127,10 +127,22 @@ static json_t *walk_array(struct walk *walk, lua_Unsigned count, int depth)
     return array;
 }
 
-static bool set_field(struct walk *walk, json_t *object, json_t *value)
+/* The key of the pair on top as text, without making a string of a number in place. */
+static const char *key_text(struct walk *walk, char number[32], size_t *length)
 {
-    size_t length;
-    const char *key = lua_tolstring(walk->L, -2, &length); /* a string: not converted in place */
+    lua_State *L = walk->L;
+    if (lua_type(L, -2) == LUA_TSTRING)
+        return lua_tolstring(L, -2, length);
+    if (!walk->left.mixed || !lua_isinteger(L, -2)) {
+        refuse(walk, "a table with both names and other keys");
+        return NULL;
+    }
+    *length = (size_t)snprintf(number, 32, "%lld", (long long)lua_tointeger(L, -2));
+    return number;
+}
+
+static bool set_field(json_t *object, const char *key, size_t length, json_t *value)
+{
     json_t *name = json_text(key, length);
     bool done =
         name && value &&
@@ -148,14 +160,13 @@ static json_t *walk_object(struct walk *walk, int depth)
 
     lua_pushnil(L);
     while (object && lua_next(L, -2)) {
-        if (lua_type(L, -2) != LUA_TSTRING) {
-            refuse(walk, "a table with both names and other keys");
-            goto fail;
-        }
+        char number[32];
         size_t length;
-        const char *key = lua_tolstring(L, -2, &length);
+        const char *key = key_text(walk, number, &length);
+        if (!key || !take_bytes(walk, length))
+            goto fail;
         snprintf(walk->path + mark, sizeof walk->path - mark, ".%.40s", key);
-        if (!take_bytes(walk, length) || !set_field(walk, object, walk_value(walk, depth + 1)))
+        if (!set_field(object, key, length, walk_value(walk, depth + 1)))
             goto fail;
         lua_pop(L, 1);
     }
@@ -211,8 +222,7 @@ static json_t *walk_table(struct walk *walk, int depth)
             lua_pop(L, 1);
             keys++;
         }
-        result = keys == count ? walk_array(walk, count, depth)
-                               : refuse(walk, "a table with both a list and other keys");
+        result = keys == count ? walk_array(walk, count, depth) : walk_object(walk, depth);
     }
     lua_pop(L, 1);
     return result;

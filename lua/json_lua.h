@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include <lua.h>
+#include <stdbool.h>
 
 #include "engine/error.h"
 
@@ -17,6 +18,7 @@ struct json_lua_limits {
     int depth;    /* levels of nesting */
     size_t items; /* values in all */
     size_t bytes; /* of all texts, keys included */
+    bool mixed;   /* a table with names and other keys is an object too: key 1 is named "1" */
 };
 
 /* What a script may return as its result. */
