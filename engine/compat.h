@@ -8,5 +8,141 @@
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/frame.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define COMPAT_FRAME_FLAGS      (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100))
+#define COMPAT_FRAME_DURATION   (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100))
+#define COMPAT_CODED_SIDE_DATA  (LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 30, 101))
+#define COMPAT_SUPPORTED_CONFIG (LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100))
+#define COMPAT_SOURCE_COLOR     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100))
+
+/* ---- frames ---- */
+
+static inline int64_t compat_frame_duration(const AVFrame *frame)
+{
+#if COMPAT_FRAME_DURATION
+    return frame->duration;
+#else
+    return frame->pkt_duration;
+#endif
+}
+
+static inline void compat_frame_set_duration(AVFrame *frame, int64_t duration)
+{
+#if COMPAT_FRAME_DURATION
+    frame->duration = duration;
+#else
+    frame->pkt_duration = duration;
+#endif
+}
+
+static inline bool compat_frame_interlaced(const AVFrame *frame)
+{
+#if COMPAT_FRAME_FLAGS
+    return (frame->flags & AV_FRAME_FLAG_INTERLACED) != 0;
+#else
+    return frame->interlaced_frame != 0;
+#endif
+}
+
+static inline bool compat_frame_top_first(const AVFrame *frame)
+{
+#if COMPAT_FRAME_FLAGS
+    return (frame->flags & AV_FRAME_FLAG_TOP_FIELD_FIRST) != 0;
+#else
+    return frame->top_field_first != 0;
+#endif
+}
+
+/* ---- side data of streams ---- */
+
+static inline const uint8_t *compat_stream_side_data(const AVStream *stream,
+                                                     enum AVPacketSideDataType type, size_t *size)
+{
+#if COMPAT_CODED_SIDE_DATA
+    const AVPacketSideData *data = av_packet_side_data_get(
+        stream->codecpar->coded_side_data, stream->codecpar->nb_coded_side_data, type);
+    if (size)
+        *size = data ? data->size : 0;
+    return data ? data->data : NULL;
+#else
+    return av_stream_get_side_data(stream, type, size);
+#endif
+}
+
+/* Copies the data; 0 or AVERROR(ENOMEM). */
+static inline int compat_stream_add_side_data(AVStream *stream, enum AVPacketSideDataType type,
+                                              const uint8_t *data, size_t size)
+{
+#if COMPAT_CODED_SIDE_DATA
+    AVPacketSideData *place = av_packet_side_data_new(
+        &stream->codecpar->coded_side_data, &stream->codecpar->nb_coded_side_data, type, size, 0);
+    uint8_t *bytes = place ? place->data : NULL;
+#else
+    uint8_t *bytes = av_stream_new_side_data(stream, type, size);
+#endif
+    if (!bytes)
+        return AVERROR(ENOMEM);
+    memcpy(bytes, data, size);
+    return 0;
+}
+
+/* The stream's side data as a list; *count of them. */
+static inline const AVPacketSideData *compat_stream_side_data_list(const AVStream *stream,
+                                                                   int *count)
+{
+#if COMPAT_CODED_SIDE_DATA
+    *count = stream->codecpar->nb_coded_side_data;
+    return stream->codecpar->coded_side_data;
+#else
+    *count = stream->nb_side_data;
+    return stream->side_data;
+#endif
+}
+
+/* ---- what an encoder takes; NULL: anything ---- */
+
+#if COMPAT_SUPPORTED_CONFIG
+static inline const void *compat_encoder_config(const AVCodec *codec, enum AVCodecConfig config)
+{
+    const void *list = NULL;
+    return avcodec_get_supported_config(NULL, codec, config, 0, &list, NULL) < 0 ? NULL : list;
+}
+#define COMPAT_ENCODER_LIST(codec, config, field) compat_encoder_config(codec, config)
+#else
+#define COMPAT_ENCODER_LIST(codec, config, field) (codec)->field
+#endif
+
+/* Ends with AV_PIX_FMT_NONE. */
+static inline const enum AVPixelFormat *compat_encoder_pixel_formats(const AVCodec *codec)
+{
+    return COMPAT_ENCODER_LIST(codec, AV_CODEC_CONFIG_PIX_FORMAT, pix_fmts);
+}
+
+/* Ends with 0/0. */
+static inline const AVRational *compat_encoder_frame_rates(const AVCodec *codec)
+{
+    return COMPAT_ENCODER_LIST(codec, AV_CODEC_CONFIG_FRAME_RATE, supported_framerates);
+}
+
+/* Ends with AV_SAMPLE_FMT_NONE. */
+static inline const enum AVSampleFormat *compat_encoder_sample_formats(const AVCodec *codec)
+{
+    return COMPAT_ENCODER_LIST(codec, AV_CODEC_CONFIG_SAMPLE_FORMAT, sample_fmts);
+}
+
+/* Ends with 0. */
+static inline const int *compat_encoder_sample_rates(const AVCodec *codec)
+{
+    return COMPAT_ENCODER_LIST(codec, AV_CODEC_CONFIG_SAMPLE_RATE, supported_samplerates);
+}
+
+/* Ends with a layout of no channels. */
+static inline const AVChannelLayout *compat_encoder_layouts(const AVCodec *codec)
+{
+    return COMPAT_ENCODER_LIST(codec, AV_CODEC_CONFIG_CHANNEL_LAYOUT, ch_layouts);
+}
 
 #endif

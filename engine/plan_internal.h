@@ -23,6 +23,7 @@ struct plan_file {
     struct media *media;
     double start; /* seconds: earliest timestamp of its streams; time 0 of ranges and picks */
     atomic_int *cancel;
+    bool taken; /* a run has read from context: later ones open their own */
 };
 
 struct plan_settings { /* options as given, in order */

@@ -1,0 +1,59 @@
+/*
+ * What the files of the encode stage share: encode.c runs it, encode_open.c turns a plan's
+ * settings and a first frame into an open encoder.
+ */
+#ifndef LUMA_ENGINE_ENCODE_INTERNAL_H
+#define LUMA_ENGINE_ENCODE_INTERNAL_H
+
+#include "engine/pipeline_internal.h"
+
+/* How long each frame is shown, kept until its packet comes out. */
+enum { FRAME_TIMES = 1024 };
+
+struct frame_time {
+    int64_t pts, duration; /* on the encoder's time base */
+};
+
+struct encode {
+    struct stage stage;
+    const struct plan_node *node;
+    struct frame_spec spec;
+
+    /* what the outputs ask for; fixed before the start */
+    bool global_header;
+    bool constant_rate;     /* a container or a codec without room for other timing */
+    bool on_grid;           /* timestamps count frames, some may be missing */
+    AVRational forced_rate; /* the setting frame_rate; num 0 without */
+    bool pictures;          /* every packet is a file */
+    enum AVCodecID codec_id;
+    bool direct;     /* frames come straight from a decoder, with their own durations */
+    int source_bits; /* significant bits of the source's samples, 0 unknown */
+
+    /* the task's own */
+    AVCodecContext *codec;
+    struct track_format format;
+    AVRational frame_rate; /* of what is encoded; num 0 if it varies */
+    bool steady;
+    struct chain convert, chunk;
+    AVFrame *frame;
+    AVPacket *packet, *held;
+    int64_t last;      /* timestamp of the last frame, on the encoder's time base */
+    int64_t last_from; /* the same before rounding, on the frames' time base */
+    int64_t step;      /* between the last two */
+    int64_t taken;     /* end of the last frame taken in, AV_TIME_BASE units */
+    struct frame_time times[FRAME_TIMES];
+    int64_t time_count;
+    int64_t frames, packets;
+    int64_t dropped;
+};
+
+/* Fills in spec, codec_id and what the outputs ask for. */
+int encode_prepare(struct encode *encode, struct error *e);
+
+/* Opens the encoder for frames like this one (converted already). */
+int encode_open(struct encode *encode, const AVFrame *frame);
+
+/* A constant rate that the encoder takes. */
+AVRational encode_constant_rate(const struct encode *encode, AVRational rate);
+
+#endif

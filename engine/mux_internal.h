@@ -1,0 +1,74 @@
+/*
+ * What the files of the mux stage share: mux.c puts packets in order and writes them, mux_open.c
+ * makes the container with its tracks, tags and chapters.
+ */
+#ifndef LUMA_ENGINE_MUX_INTERNAL_H
+#define LUMA_ENGINE_MUX_INTERNAL_H
+
+#include <libavcodec/bsf.h>
+
+#include "engine/io.h"
+#include "engine/pipeline_internal.h"
+
+/* A packet that waits for its turn. */
+struct mux_packet {
+    struct mux_packet *next;
+    AVPacket *packet;
+};
+
+struct mux_track {
+    const struct plan_node *node; /* encode or copy */
+    int input_node;               /* where the track's language and the like come from; -1 none */
+    int input_stream;
+    enum AVMediaType kind;
+    bool sparse; /* few packets: nobody waits for it */
+    bool cover;  /* an attached picture */
+    const struct port *from;
+    AVDictionary *tags; /* of the source, with the plan's own */
+    int disposition;
+    const char *demuxer; /* copies: where it was, "" else */
+
+    AVStream *stream;
+    AVBSFContext *bsf;
+    bool ready, ended;
+    int scheduled; /* the group's number of this track */
+    struct mux_packet *first, **last;
+
+    int64_t last_dts; /* on the stream's time base */
+    int64_t received, packets, bytes;
+    double start, end;
+    _Atomic int64_t time; /* AV_TIME_BASE units written; AV_NOPTS_VALUE before */
+    _Atomic bool finished;
+};
+
+struct mux {
+    struct stage stage;
+    const struct plan_node *node;
+    int number; /* the node's */
+    char name[256];
+    struct mux_track *tracks;
+    int track_count;
+    AVDictionary *tags;
+    AVChapter **chapters;
+    unsigned chapter_count;
+
+    AVFormatContext *context;
+    struct io_writer *writer;
+    struct io_account account;
+    AVPacket *packet;
+    bool header_written, interleaved; /* interleaved: the first packets went out */
+    size_t held;                      /* bytes that wait */
+};
+
+/* Before the start: what is taken from the plan and the inputs. */
+int mux_prepare(struct mux *mux, struct error *e);
+/* Creates the file and its container; the tracks come with mux_add_streams(). */
+int mux_open(struct mux *mux);
+/* Called once every track's parameters are known; writes the header. */
+int mux_write_header(struct mux *mux);
+/* Sets up a track whose parameters have just become known: its bitstream filters. */
+int mux_open_track(struct mux *mux, struct mux_track *track);
+/* Why writing failed, as an error code with its sentence. */
+int mux_failed(struct mux *mux, int averror, const char *what);
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * Making a container: the file, its tracks, tags, chapters and header.
+ *
+ * Everything that comes from an input is copied before the run starts; afterwards the input
+ * belongs to its own task. The muxer can open nothing but the output's own file, which it needs
+ * to move an index to the front.
+ */
+#include <libavutil/avstring.h>
+#include <libavutil/opt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/compat.h"
+#include "engine/mux_internal.h"
+
+int mux_failed(struct mux *mux, int averror, const char *what)
+{
+    struct error *e = &mux->stage.task.error;
+    if (mux->account.failure < 0)
+        averror = mux->account.failure;
+    if (mux->account.over_limit) {
+        long long limit =
+            (long long)(mux->account.limit > 0 ? mux->account.limit : mux->account.shared_limit);
+        error_set(e, ERROR_LIMIT_EXCEEDED, "'%s' would be larger than %lld bytes", mux->name,
+                  limit);
+        return error_place(e, "output_bytes", NULL, NULL), ERROR_LIMIT_EXCEEDED;
+    }
+    return error_set_av(e, ERROR_ENCODE_FAILED, averror, "%s '%s' failed", what, mux->name);
+}
+
+/* ---- tags ---- */
+
+/* Facts of the input's container or encoder, which a muxer states anew. */
+static bool is_stale(const char *key, bool encoded)
+{
+    static const char *const container[] = {"major_brand", "minor_version", "compatible_brands",
+                                            "duration"};
+    static const char *const statistics[] = {"DURATION", "BPS", "NUMBER_OF_FRAMES",
+                                             "NUMBER_OF_BYTES", "_STATISTICS_"};
+    for (size_t i = 0; i < sizeof container / sizeof *container; i++)
+        if (av_strcasecmp(key, container[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof statistics / sizeof *statistics; i++)
+        if (strncmp(key, statistics[i], strlen(statistics[i])) == 0)
+            return true;
+    return encoded && (av_strcasecmp(key, "encoder") == 0 || av_strcasecmp(key, "rotate") == 0);
+}
+
+static int copy_tags(AVDictionary **to, const AVDictionary *from, bool encoded)
+{
+    const AVDictionaryEntry *entry = NULL;
+    int code = 0;
+    while (code >= 0 && (entry = av_dict_get(from, "", entry, AV_DICT_IGNORE_SUFFIX)))
+        if (!is_stale(entry->key, encoded))
+            code = av_dict_set(to, entry->key, entry->value, 0);
+    return code;
+}
+
+static void set_flag(int *flags, int flag, const char *value)
+{
+    if (!value)
+        return;
+    bool on = strcmp(value, "1") == 0 || strcmp(value, "true") == 0;
+    *flags = on ? *flags | flag : *flags & ~flag;
+}
+
+static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_edge edge)
+{
+    const struct plan *plan = mux->stage.run->plan;
+    struct plan_type type = {.source_node = -1, .source_stream = -1};
+    plan_edge_type(plan, edge, &type);
+    track->node = plan->nodes[edge.node];
+    track->kind = type.kind;
+    track->last = &track->first;
+    track->last_dts = AV_NOPTS_VALUE;
+    track->start = track->end = NAN;
+    track->demuxer = "";
+    atomic_store(&track->time, AV_NOPTS_VALUE);
+
+    bool encoded = track->node->kind == PLAN_ENCODE;
+    const struct media *media =
+        type.source_node >= 0 ? plan_input_media(plan, type.source_node) : NULL;
+    int code = 0;
+    if (media && type.source_stream >= 0) {
+        const struct media_stream *stream = &media->streams[type.source_stream];
+        track->cover = stream->attached_picture && type.kind == AVMEDIA_TYPE_VIDEO &&
+                       !mux->node->format->picture;
+        track->disposition = stream->disposition;
+        if (!track->cover)
+            track->disposition &= ~AV_DISPOSITION_ATTACHED_PIC;
+        if (!encoded)
+            track->demuxer = media->format;
+        code = copy_tags(&track->tags, stream->metadata, encoded);
+    }
+    track->sparse =
+        track->cover || (track->kind != AVMEDIA_TYPE_VIDEO && track->kind != AVMEDIA_TYPE_AUDIO);
+    const char *language = plan_setting(track->node, "language");
+    const char *title = plan_setting(track->node, "title");
+    if (code >= 0 && language)
+        code = av_dict_set(&track->tags, "language", language, 0);
+    if (code >= 0 && title)
+        code = av_dict_set(&track->tags, "title", title, 0);
+    set_flag(&track->disposition, AV_DISPOSITION_DEFAULT, plan_setting(track->node, "default"));
+    set_flag(&track->disposition, AV_DISPOSITION_FORCED, plan_setting(track->node, "forced"));
+    return code;
+}
+
+/* ---- chapters ---- */
+
+static int add_chapter(struct mux *mux, const struct media_chapter *from, double start, double end)
+{
+    AVChapter *chapter = av_mallocz(sizeof *chapter);
+    if (!chapter)
+        return AVERROR(ENOMEM);
+    chapter->id = mux->chapter_count + 1;
+    chapter->time_base = AV_TIME_BASE_Q;
+    chapter->start = llrint(start * AV_TIME_BASE);
+    chapter->end = llrint(end * AV_TIME_BASE);
+    mux->chapters[mux->chapter_count++] = chapter;
+    return av_dict_copy(&chapter->metadata, from->metadata, 0);
+}
+
+/* Chapters of a range begin and end with it. */
+static int prepare_chapters(struct mux *mux)
+{
+    const struct plan *plan = mux->stage.run->plan;
+    if (mux->node->chapters_from < 0)
+        return 0;
+    const struct plan_node *input = plan->nodes[mux->node->chapters_from];
+    const struct media *media = input->file->media;
+    if (media->chapter_count == 0)
+        return 0;
+    mux->chapters = av_calloc((size_t)media->chapter_count, sizeof(AVChapter *));
+    if (!mux->chapters)
+        return AVERROR(ENOMEM);
+    double length = input->stop - input->start;
+    int code = 0;
+    for (int i = 0; i < media->chapter_count && code >= 0; i++) {
+        double zero = input->file->start + input->start;
+        double start = media->chapters[i].start - zero, end = media->chapters[i].end - zero;
+        if (!isnan(start) && !isnan(end) && end > 0 && start < length)
+            code = add_chapter(mux, &media->chapters[i], fmax(start, 0), fmin(end, length));
+    }
+    return code;
+}
+
+int mux_prepare(struct mux *mux, struct error *e)
+{
+    const struct plan *plan = mux->stage.run->plan;
+    const struct plan_node *node = mux->node;
+    int code = 0;
+    mux->tracks = calloc((size_t)node->input_count, sizeof *mux->tracks);
+    if (!mux->tracks)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for an output");
+    mux->track_count = node->input_count;
+    for (int i = 0; i < node->input_count && code >= 0; i++)
+        code = prepare_track(mux, &mux->tracks[i], node->inputs[i]);
+    if (code >= 0 && node->metadata_from >= 0)
+        code = copy_tags(&mux->tags, plan_input_media(plan, node->metadata_from)->metadata, true);
+    if (code >= 0)
+        code = av_dict_copy(&mux->tags, node->metadata, 0);
+    if (code >= 0)
+        code = prepare_chapters(mux);
+    return code < 0 ? error_set(e, ERROR_OUT_OF_MEMORY, "no memory for an output") : 0;
+}
+
+/* ---- the container ---- */
+
+static const char own_url[] = "output";
+
+/* What the muxer may open beside its own context: the same file again, to read. */
+static int open_own(AVFormatContext *context, AVIOContext **io, const char *url, int flags,
+                    AVDictionary **options)
+{
+    (void)options;
+    struct mux *mux = context->opaque;
+    if (strcmp(url, own_url) != 0 || (flags & AVIO_FLAG_WRITE))
+        return AVERROR(EPERM);
+    *io = io_alloc_reread(mux->writer, &mux->account);
+    return *io ? 0 : AVERROR(ENOMEM);
+}
+
+static int close_own(AVFormatContext *context, AVIOContext *io)
+{
+    (void)context;
+    return io_free_write(&io);
+}
+
+int mux_open(struct mux *mux)
+{
+    struct error *e = &mux->stage.task.error;
+    struct run *run = mux->stage.run;
+    char path[4096];
+    int code = run_output_path(run, mux->number, 0, mux->name, path, sizeof path, e);
+    if (code < 0)
+        return code;
+    if ((code = io_writer_create_file(&mux->writer, path, mux->name, e)) < 0)
+        return code;
+    mux->account.limit = mux->node->max_size;
+    mux->account.shared = &run->output_bytes;
+    mux->account.shared_limit = run->plan->limits.max_output_bytes;
+
+    const AVOutputFormat *format = av_guess_format(mux->node->format->muxer, NULL, NULL);
+    code = avformat_alloc_output_context2(&mux->context, format, NULL, NULL);
+    if (code < 0)
+        return mux_failed(mux, code, "making");
+    AVFormatContext *context = mux->context;
+    context->opaque = mux;
+    context->io_open = open_own;
+    context->io_close2 = close_own;
+    context->flags |= AVFMT_FLAG_CUSTOM_IO;
+    context->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
+    context->max_delay = 7 * AV_TIME_BASE / 10; /* ffmpeg's default; transport streams need it */
+    context->url = av_strdup(own_url);
+    context->pb = io_alloc_write(mux->writer, &mux->account);
+    if (!context->url || !context->pb)
+        return mux_failed(mux, AVERROR(ENOMEM), "making");
+    return 0;
+}
+
+/* ---- tracks ---- */
+
+/* Bitstream filters that the muxer doesn't put in by itself. */
+static const char *needed_filter(const struct mux *mux, const struct mux_track *track,
+                                 const struct track_format *format)
+{
+    enum AVCodecID codec = format->stream->codecpar->codec_id;
+    bool wants_header = (mux->context->oformat->flags & AVFMT_GLOBALHEADER) != 0;
+    if (track->node->kind == PLAN_COPY) {
+        /* Two frames in one packet are a habit of AVI. */
+        bool avi = strcmp(track->demuxer, "avi") == 0;
+        bool to_avi = strcmp(mux->context->oformat->name, "avi") == 0;
+        return codec == AV_CODEC_ID_MPEG4 && avi && !to_avi ? "mpeg4_unpack_bframes" : NULL;
+    }
+    bool in_band = codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC ||
+                   codec == AV_CODEC_ID_MPEG4 || codec == AV_CODEC_ID_MPEG2VIDEO ||
+                   codec == AV_CODEC_ID_MPEG1VIDEO;
+    return format->annexb_outside && !wants_header && in_band ? "dump_extra" : NULL;
+}
+
+int mux_open_track(struct mux *mux, struct mux_track *track)
+{
+    const struct track_format *format = track->from->format;
+    const char *filters = track->node->bsf ? track->node->bsf : needed_filter(mux, track, format);
+    track->ready = true;
+    if (!filters)
+        return 0;
+    int code = av_bsf_list_parse_str(filters, &track->bsf);
+    if (code >= 0)
+        code = avcodec_parameters_copy(track->bsf->par_in, format->stream->codecpar);
+    if (code >= 0) {
+        track->bsf->time_base_in = format->stream->time_base;
+        code = av_bsf_init(track->bsf);
+    }
+    return code < 0 ? error_set_av(&mux->stage.task.error, ERROR_ENCODE_FAILED, code,
+                                   "bitstream filter %s can't be used", filters)
+                    : 0;
+}
+
+/* A copied tag stays if the new container knows it for this codec, or knows none at all. */
+static void choose_tag(const AVFormatContext *context, AVCodecParameters *par)
+{
+    static const char *const apple[] = {"mp4", "mov", "ipod", "3gp", "3g2"};
+    const struct AVCodecTag *const *tags = context->oformat->codec_tag;
+    unsigned known = 0;
+    bool keep = !tags || av_codec_get_id(tags, par->codec_tag) == par->codec_id ||
+                !av_codec_get_tag2(tags, par->codec_id, &known);
+    if (!keep)
+        par->codec_tag = 0;
+    bool dolby =
+        par->codec_tag == MKTAG('d', 'v', 'h', '1') || par->codec_tag == MKTAG('d', 'v', 'h', 'e');
+    for (size_t i = 0; i < sizeof apple / sizeof *apple; i++)
+        if (par->codec_id == AV_CODEC_ID_HEVC && !dolby &&
+            strcmp(context->oformat->name, apple[i]) == 0)
+            par->codec_tag = MKTAG('h', 'v', 'c', '1');
+}
+
+static int add_side_data(AVStream *stream, const AVStream *from)
+{
+    int count = 0, code = 0;
+    const AVPacketSideData *side = compat_stream_side_data_list(from, &count);
+    for (int i = 0; i < count && code >= 0; i++)
+        if (!compat_stream_side_data(stream, side[i].type, NULL))
+            code = compat_stream_add_side_data(stream, side[i].type, side[i].data, side[i].size);
+    return code;
+}
+
+static int add_stream(struct mux *mux, struct mux_track *track)
+{
+    const struct track_format *format = track->from->format;
+    const AVStream *from = format->stream;
+    AVStream *stream = avformat_new_stream(mux->context, NULL);
+    if (!stream)
+        return AVERROR(ENOMEM);
+    track->stream = stream;
+    int code = avcodec_parameters_copy(stream->codecpar,
+                                       track->bsf ? track->bsf->par_out : from->codecpar);
+    if (code >= 0)
+        code = add_side_data(stream, from);
+    if (code < 0)
+        return code;
+    choose_tag(mux->context, stream->codecpar);
+    stream->time_base = track->bsf ? track->bsf->time_base_out : from->time_base;
+    const char *muxer = mux->context->oformat->name;
+    bool counts = strcmp(muxer, "avi") == 0 || strcmp(muxer, "mxf") == 0;
+    if (counts && stream->codecpar->codec_type == AVMEDIA_TYPE_VIDEO &&
+        from->avg_frame_rate.num > 0)
+        stream->time_base = av_inv_q(from->avg_frame_rate);
+    stream->avg_frame_rate = from->avg_frame_rate;
+    stream->r_frame_rate = from->r_frame_rate;
+    if (from->sample_aspect_ratio.num > 0)
+        stream->codecpar->sample_aspect_ratio = from->sample_aspect_ratio;
+    stream->sample_aspect_ratio = stream->codecpar->sample_aspect_ratio;
+    stream->disposition = track->disposition;
+    return av_dict_copy(&stream->metadata, track->tags, 0);
+}
+
+static int header_options(struct mux *mux, AVDictionary **options)
+{
+    const AVClass *class = mux->context->oformat->priv_class;
+    bool has = class && av_opt_find(&class, "movflags", NULL, 0, AV_OPT_SEARCH_FAKE_OBJ);
+    return has && mux->node->faststart ? av_dict_set(options, "movflags", "+faststart", 0) : 0;
+}
+
+int mux_write_header(struct mux *mux)
+{
+    AVFormatContext *context = mux->context;
+    AVDictionary *options = NULL;
+    int code = 0;
+    for (int i = 0; i < mux->track_count && code >= 0; i++)
+        code = add_stream(mux, &mux->tracks[i]);
+    if (code < 0)
+        return mux_failed(mux, code, "making");
+    context->metadata = mux->tags;
+    context->chapters = mux->chapters;
+    context->nb_chapters = mux->chapter_count;
+    mux->tags = NULL;
+    mux->chapters = NULL;
+    mux->chapter_count = 0;
+    code = header_options(mux, &options);
+    if (code >= 0)
+        code = avformat_write_header(context, &options);
+    av_dict_free(&options);
+    if (code < 0)
+        return mux_failed(mux, code, "writing the header of");
+    mux->header_written = true;
+    return 0;
+}

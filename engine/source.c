@@ -1,0 +1,76 @@
+/*
+ * Contexts on the plan's files, one for each task that reads.
+ *
+ * The plan's own context has been probed already and stands at the beginning, so the first task
+ * that reads a file gets it; everybody else opens the path again. All of it happens on the thread
+ * that calls pipeline_run(), before any task runs.
+ */
+#include "engine/compat.h"
+#include "engine/io.h"
+#include "engine/pipeline_internal.h"
+
+int source_open(struct source *source, struct run *run, struct plan_file *file, struct error *e)
+{
+    *source = (struct source){.file = file};
+    if (!file->taken) {
+        file->taken = true;
+        source->context = file->context;
+        io_watch(source->context->pb, &run->cancel);
+        return 0;
+    }
+    int code = io_reader_open_file(&source->reader, file->path, file->label, e);
+    if (code < 0)
+        return code;
+    code = media_open_context(&source->context, source->reader, file->label, file->cancel, NULL, e);
+    if (code < 0) {
+        io_reader_close(&source->reader);
+        return code;
+    }
+    io_watch(source->context->pb, &run->cancel);
+    return 0;
+}
+
+void source_close(struct source *source)
+{
+    if (!source->context)
+        return;
+    io_watch(source->context->pb, NULL);
+    if (source->reader)
+        media_close_context(&source->context);
+    io_reader_close(&source->reader);
+    source->context = NULL;
+}
+
+int track_format_init(struct track_format *format)
+{
+    format->holder = avformat_alloc_context();
+    format->stream = format->holder ? avformat_new_stream(format->holder, NULL) : NULL;
+    return format->stream ? 0 : AVERROR(ENOMEM);
+}
+
+int track_format_copy(struct track_format *format, const AVStream *stream)
+{
+    AVStream *copy = format->stream;
+    int code = avcodec_parameters_copy(copy->codecpar, stream->codecpar);
+    if (code < 0)
+        return code;
+#if !COMPAT_CODED_SIDE_DATA
+    int count = 0;
+    const AVPacketSideData *side = compat_stream_side_data_list(stream, &count);
+    for (int i = 0; i < count && code >= 0; i++)
+        code = compat_stream_add_side_data(copy, side[i].type, side[i].data, side[i].size);
+#endif
+    copy->time_base = stream->time_base;
+    copy->avg_frame_rate = stream->avg_frame_rate;
+    copy->r_frame_rate = stream->r_frame_rate;
+    copy->sample_aspect_ratio = stream->sample_aspect_ratio;
+    copy->duration = stream->duration;
+    copy->disposition = stream->disposition;
+    return code;
+}
+
+void track_format_finish(struct track_format *format)
+{
+    avformat_free_context(format->holder);
+    *format = (struct track_format){0};
+}
