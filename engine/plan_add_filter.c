@@ -102,6 +102,25 @@ static int check_bounds(const AVFilterContext *context, const struct policy_limi
     return reason.code;
 }
 
+/* What libavfilter only says in its log. */
+static const char *hint(const AVFilterContext *context)
+{
+    static const struct {
+        const char *filter, *hint;
+    } hints[] = {
+        {"scale", "; it wants both w and h, one of which may be -2"},
+        {"drawtext", "; it wants a text, and a font that is installed"},
+        {"delogo", "; it wants x, y, w and h"},
+        {"pan", "; it wants args like \"stereo|c0=c0|c1=c1\""},
+    };
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++) {
+        if (!strcmp(hints[i].filter, context->filter->name)) {
+            return hints[i].hint;
+        }
+    }
+    return "";
+}
+
 static int initialise(AVFilterContext *context, AVDictionary **later, struct error *e)
 {
     const char *name = context->filter->name;
@@ -111,9 +130,15 @@ static int initialise(AVFilterContext *context, AVDictionary **later, struct err
     if (left) {
         averror = AVERROR_OPTION_NOT_FOUND;
     }
+    if (averror == AVERROR(ENOMEM)) { /* what aeval says of an expression that is missing, too */
+        error_set(e, ERROR_INVALID_OPTION,
+                  "filter '%s' doesn't take these options, or they ask for too much memory", name);
+        error_place(e, name, NULL, NULL);
+        return ERROR_INVALID_OPTION;
+    }
     if (averror < 0) {
         int code = error_set_av(e, ERROR_INVALID_OPTION, averror,
-                                "filter '%s' doesn't take these options", name);
+                                "filter '%s' doesn't take these options%s", name, hint(context));
         error_place(e, name, NULL, NULL);
         return code;
     }

@@ -88,7 +88,7 @@ void explain_stream(AVBPrint *text, const struct media_stream *stream)
     } else if (stream->kind == AVMEDIA_TYPE_AUDIO) {
         av_bprintf(text, " %d Hz %s", stream->sample_rate, stream->layout);
     }
-    if (stream->language && *stream->language) {
+    if (*stream->language && strcmp(stream->language, "und") != 0) {
         av_bprintf(text, " ");
         explain_clean(text, stream->language);
     }

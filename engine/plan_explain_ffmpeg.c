@@ -51,9 +51,9 @@ static void print_value(AVBPrint *graph, const char *value)
     for (size_t i = 0; i < length; i++) {
         char c = value[i];
         bool edge_space = strchr(" \n\t\r", c) && (i == 0 || i + 1 == length);
-        if (c == '\\' || c == '\'') {
+        if (c == '\\' || c == '\'' || edge_space) {
             av_bprintf(graph, "\\\\\\%c", c);
-        } else if (c == ':' || edge_space) {
+        } else if (c == ':') {
             av_bprintf(graph, "\\\\%c", c);
         } else if (strchr("[],;", c)) {
             av_bprintf(graph, "\\%c", c);

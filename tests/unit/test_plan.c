@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "engine/introspect.h"
 #include "engine/plan.h"
 #include "engine/plan_internal.h"
 #include "tests/unit/plan_clips.h"
@@ -267,6 +268,29 @@ static void unusual_filters_work(void **state)
             fail_msg("%s: '%s' at '%s'", cases[i].name, e.message, e.path);
         }
     }
+}
+
+/* With no options at all: it opens, or says why not; most do. */
+static void every_filter_opens_or_explains(void **state)
+{
+    struct plan *plan = *state;
+    const struct plan_settings none = {0};
+    size_t count = 0;
+    size_t opened = 0;
+    const char *const *names = introspect_filters(&count);
+    for (size_t i = 0; i < count; i++) {
+        struct error e = {0};
+        AVFilterGraph *graph = avfilter_graph_alloc();
+        AVFilterContext *context = NULL;
+        int code = plan_filter_open(graph, avfilter_get_by_name(names[i]), "x", &none,
+                                    &plan->limits, &context, &e);
+        if (code < 0 ? code != ERROR_INVALID_OPTION || !e.message[0] || !e.path[0] : !context) {
+            fail_msg("%s: %d, '%s'", names[i], code, e.message);
+        }
+        opened += code == 0;
+        avfilter_graph_free(&graph);
+    }
+    assert_true(opened + 40 > count);
 }
 
 /* A value may hold anything: it stays a value. */
@@ -821,6 +845,7 @@ int main(void)
         PLAN_TEST(picks_are_sorted),
         PLAN_TEST(filters_have_pads_as_they_should),
         PLAN_TEST(unusual_filters_work),
+        PLAN_TEST(every_filter_opens_or_explains),
         PLAN_TEST(values_are_never_graphs),
         PLAN_TEST(wrong_filters_are_explained),
         PLAN_TEST(filters_take_frames),
