@@ -177,6 +177,7 @@ int cli_job_parse(struct cli_job *job, int argc, char **argv, const struct cli_f
     *job = (struct cli_job){.scripts = paths_scripts(), .assets = paths_assets()};
     json_t *given = NULL;
     const struct cli_flag common[] = {
+        {"output", 'o', CLI_TEXT, &job->output, "OUT", "file or folder to write to"},
         {"json", 0, CLI_FLAG, &job->json, NULL, "one JSON document on stdout"},
         {"options", 0, CLI_JSON, &given, "JSON", "options as one JSON object"},
         {"scripts", 0, CLI_TEXT, &job->scripts, "DIR", "where the operations are"},

@@ -42,11 +42,9 @@ static void print(const struct operation_outcome *outcome, bool dot, bool ffmpeg
 int cmd_explain(int argc, char **argv)
 {
     bool dot = false, ffmpeg = false;
-    const char *output = NULL;
     const struct cli_flag more[] = {
         {"dot", 0, CLI_FLAG, &dot, NULL, "as a graph for Graphviz"},
         {"ffmpeg", 0, CLI_FLAG, &ffmpeg, NULL, "as the nearest ffmpeg command"},
-        {"output", 'o', CLI_TEXT, &output, "FILE", "ignored, so that a run's line can be reused"},
     };
     struct cli_job job;
     struct error e = {0};

@@ -160,7 +160,6 @@ static int run_job(const struct cli_job *job)
 int cmd_run(int argc, char **argv)
 {
     const struct cli_flag more[] = {
-        {"output", 'o', CLI_TEXT, &delivery.target, "OUT", "file or folder to write to"},
         {"force", 'y', CLI_FLAG, &delivery.force, NULL, "overwrite files (never an input)"},
     };
     struct cli_job job;
@@ -172,6 +171,7 @@ int cmd_run(int argc, char **argv)
     } else if (job.help) {
         status = STATUS_OK;
     } else {
+        delivery.target = job.output;
         delivery.operation = job.operation;
         delivery.inputs = job.inputs;
         delivery.input_count = job.input_count;
