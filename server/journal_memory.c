@@ -36,6 +36,7 @@ struct journal {
     struct record_list ended;   /* with details, oldest first */
     struct record_list reduced; /* by id only, oldest first */
     int ended_count, ended_max, reduced_count;
+    json_t *outlines[3]; /* what is left of the reduced: {"state"}, shared */
     struct journal_counts counts;
     void (*changed)(void *opaque);
     void *opaque;
@@ -87,6 +88,8 @@ void journal_close(struct journal **journal)
             record_free(closing, record);
         }
     }
+    for (size_t i = 0; i < sizeof(closing->outlines) / sizeof(closing->outlines[0]); i++)
+        json_decref(closing->outlines[i]);
     table_finish(&closing->by_id);
     table_finish(&closing->by_key);
     free(closing);
@@ -235,12 +238,23 @@ int journal_beat(struct journal *journal, const char *id, int attempt, const jso
     return status;
 }
 
+/* {"state": …} as all reduced records of that state have it. */
+static json_t *outline_of(struct journal *journal, const json_t *json)
+{
+    const char *state = text_of(json, "state");
+    json_t **outline = journal->outlines;
+    while (outline < journal->outlines + 2 && *outline &&
+           strcmp(text_of(*outline, "state"), state) != 0)
+        outline++;
+    if (!*outline)
+        *outline = json_pack("{s:s}", "state", state);
+    return json_incref(*outline);
+}
+
 /* Only the id and the state are kept. */
 static void record_reduce(struct journal *journal, struct record *record)
 {
-    json_t *reduced = json_object();
-    (void)json_object_set(reduced, "state", json_object_get(record->json, "state"));
-    (void)json_object_set(reduced, "id", json_object_get(record->json, "id"));
+    json_t *reduced = outline_of(journal, record->json);
     key_forget(journal, record);
     record->caller = NULL;
     json_decref(record->json);

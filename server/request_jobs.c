@@ -312,7 +312,7 @@ int request_delete_job(struct request *request)
         return -1;
     struct server *server = request->session->server;
     char id[IDENTIFIER_SIZE];
-    (void)snprintf(id, sizeof(id), "%s", json_string_value(json_object_get(record, "id")));
+    (void)snprintf(id, sizeof(id), "%s", request_text(request, "job_id"));
     struct job *job = job_find(server, id);
     const char *status =
         job && !job_ended(job) ? "cancelled" : json_string_value(json_object_get(record, "state"));
