@@ -124,7 +124,8 @@ static void text_copy(char *to, size_t size, const char *from)
 }
 
 /* The arguments may point into e itself, so the text is made beside it. */
-static void set_message(struct error *e, int code, const char *format, va_list arguments)
+__attribute__((format(printf, 3, 0))) static void set_message(struct error *e, int code,
+                                                              const char *format, va_list arguments)
 {
     char message[sizeof e->message];
     int length = vsnprintf(message, sizeof message, format, arguments);

@@ -7,25 +7,11 @@
 #include <libavutil/pixdesc.h>
 #include <limits.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/introspect_internal.h"
-
-/* Appends to a text of a fixed size; what doesn't fit is left out. */
-static void append(char *text, size_t size, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void append(char *text, size_t size, const char *format, ...)
-{
-    size_t length = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + length, size - length, format, arguments);
-    va_end(arguments);
-}
 
 static const char *type_name(enum AVOptionType type)
 {
@@ -78,11 +64,11 @@ static void append_range(const AVOption *option, char *text, size_t size)
         return;
     }
     if (meaningless(option->max)) {
-        append(text, size, ", at least %.10g", option->min);
+        av_strlcatf(text, size, ", at least %.10g", option->min);
     } else if (meaningless(option->min)) {
-        append(text, size, ", at most %.10g", option->max);
+        av_strlcatf(text, size, ", at most %.10g", option->max);
     } else {
-        append(text, size, " from %.10g to %.10g", option->min, option->max);
+        av_strlcatf(text, size, " from %.10g to %.10g", option->min, option->max);
     }
 }
 
@@ -130,10 +116,10 @@ void introspect_expected(const AVOption *option, const AVClass *class, char *tex
     const AVOption *constant = NULL;
     while (class && (constant = next_constant(class, option, constant))) {
         if (strlen(text) + strlen(constant->name) + 8 > size) {
-            append(text, size, "...");
+            av_strlcatf(text, size, "...");
             break;
         }
-        append(text, size, "%s%s", count++ ? ", " : "; names: ", constant->name);
+        av_strlcatf(text, size, "%s%s", count++ ? ", " : "; names: ", constant->name);
     }
 }
 
@@ -158,21 +144,21 @@ static void append_default(const AVOption *option, char *text, size_t size)
     case AV_OPT_TYPE_INT64:
     case AV_OPT_TYPE_UINT64:
     case AV_OPT_TYPE_FLAGS:
-        append(text, size, ", default %" PRId64, option->default_val.i64);
+        av_strlcatf(text, size, ", default %" PRId64, option->default_val.i64);
         break;
     case AV_OPT_TYPE_BOOL:
-        append(text, size, ", default %s",
-               option->default_val.i64 < 0 ? "auto"
-               : option->default_val.i64   ? "true"
-                                           : "false");
+        av_strlcatf(text, size, ", default %s",
+                    option->default_val.i64 < 0 ? "auto"
+                    : option->default_val.i64   ? "true"
+                                                : "false");
         break;
     case AV_OPT_TYPE_DURATION:
-        append(text, size, ", default %.10g", (double)option->default_val.i64 / 1e6);
+        av_strlcatf(text, size, ", default %.10g", (double)option->default_val.i64 / 1e6);
         break;
     case AV_OPT_TYPE_DOUBLE:
     case AV_OPT_TYPE_FLOAT:
     case AV_OPT_TYPE_RATIONAL:
-        append(text, size, ", default %.10g", option->default_val.dbl);
+        av_strlcatf(text, size, ", default %.10g", option->default_val.dbl);
         break;
     case AV_OPT_TYPE_STRING:
     case AV_OPT_TYPE_COLOR:
@@ -180,7 +166,7 @@ static void append_default(const AVOption *option, char *text, size_t size)
     case AV_OPT_TYPE_VIDEO_RATE:
     case AV_OPT_TYPE_CHLAYOUT:
         if (option->default_val.str && *option->default_val.str) {
-            append(text, size, ", default %s", option->default_val.str);
+            av_strlcatf(text, size, ", default %s", option->default_val.str);
         }
         break;
     default:
@@ -194,7 +180,7 @@ void introspect_describe_option(const AVOption *option, char *text, size_t size)
     append_range(option, text, size);
     append_default(option, text, size);
     if (option->help && *option->help) {
-        append(text, size, "; %s", option->help);
+        av_strlcatf(text, size, "; %s", option->help);
     }
 }
 

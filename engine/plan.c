@@ -74,11 +74,6 @@ void plan_destroy(struct plan **plan)
     *plan = NULL;
 }
 
-int plan_out_of_memory(struct error *e)
-{
-    return error_set(e, ERROR_OUT_OF_MEMORY, "not enough memory for the plan");
-}
-
 int plan_node_alloc(struct plan_node **out, const struct plan *plan, enum plan_kind kind,
                     const struct plan_edge *inputs, int input_count, struct error *e)
 {

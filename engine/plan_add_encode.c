@@ -183,7 +183,7 @@ static int check_named_value(const AVCodec *encoder, const struct plan_option *o
 {
     enum { MOST = 32 };
     for (size_t i = 0; i < sizeof named_values / sizeof *named_values; i++) {
-        if (strcmp(option->name, named_values[i].option) ||
+        if (strcmp(option->name, named_values[i].option) != 0 ||
             !policy_listed(encoder->name, named_values[i].encoders) ||
             policy_listed(option->value, named_values[i].values)) {
             continue;

@@ -147,23 +147,27 @@ static int initialise(AVFilterContext *context, AVDictionary **later, struct err
 
 int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
                      const struct plan_settings *settings, const struct policy_limits *limits,
-                     AVFilterContext **out, struct error *e)
+                     AVFilterContext **context, struct error *e)
 {
     AVDictionary *later = NULL;
-    AVFilterContext *context = avfilter_graph_alloc_filter(graph, filter, name);
-    int code = context ? 0 : plan_out_of_memory(e);
+    *context = NULL;
+    AVFilterContext *made = avfilter_graph_alloc_filter(graph, filter, name);
+    if (!made) {
+        return plan_out_of_memory(e);
+    }
+    int code = 0;
     for (int i = 0; code >= 0 && i < settings->count; i++) {
-        code = set_option(context, &settings->list[i], &later, e);
+        code = set_option(made, &settings->list[i], &later, e);
     }
     if (code >= 0) {
-        code = check_bounds(context, limits, e);
+        code = check_bounds(made, limits, e);
     }
     if (code >= 0) {
-        code = initialise(context, &later, e);
+        code = initialise(made, &later, e);
     }
     av_dict_free(&later);
     if (code >= 0) {
-        *out = context;
+        *context = made;
     }
     return code;
 }
@@ -221,12 +225,12 @@ static int keep_outputs(struct plan_node *node, const AVFilterContext *context, 
     return 0;
 }
 
-int plan_add_filter(struct plan *plan, const char *name, const struct plan_edge *inputs,
+int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edge *inputs,
                     int input_count, const struct plan_option *options, int option_count,
                     struct error *e)
 {
-    const AVFilter *filter = introspect_filter(name, e);
-    if (!filter) {
+    const AVFilter *known = introspect_filter(filter, e);
+    if (!known) {
         return ERROR_INVALID_OPTION;
     }
     AVFilterGraph *graph = NULL;
@@ -239,7 +243,7 @@ int plan_add_filter(struct plan *plan, const char *name, const struct plan_edge 
     if (code < 0) {
         goto fail;
     }
-    node->filter = filter;
+    node->filter = known;
     graph = avfilter_graph_alloc();
     if (!graph) {
         code = plan_out_of_memory(e);
@@ -247,8 +251,7 @@ int plan_add_filter(struct plan *plan, const char *name, const struct plan_edge 
     }
     graph->nb_threads = 1;
     AVFilterContext *context = NULL;
-    code =
-        plan_filter_open(graph, filter, filter->name, &node->settings, &plan->limits, &context, e);
+    code = plan_filter_open(graph, known, known->name, &node->settings, &plan->limits, &context, e);
     if (code >= 0) {
         code = check_pads(plan, context, node, e);
     }

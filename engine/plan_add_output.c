@@ -56,7 +56,7 @@ static int check_rate(const struct format *format, const struct track *track, co
         {"3gp", AV_CODEC_ID_AMR_WB, {16000}},
     };
     for (size_t i = 0; track->parameters && i < sizeof limited / sizeof *limited; i++) {
-        if (limited[i].codec != track->codec || strcmp(limited[i].format, format->name)) {
+        if (limited[i].codec != track->codec || strcmp(limited[i].format, format->name) != 0) {
             continue;
         }
         bool fits = false;

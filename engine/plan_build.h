@@ -21,7 +21,11 @@ int plan_append(struct plan *plan, struct plan_node *node, struct error *e);
 int plan_settings_copy(struct plan_settings *to, const struct plan_option *options, int count,
                        struct error *e);
 
-int plan_out_of_memory(struct error *e);
+static inline int plan_out_of_memory(struct error *e)
+{
+    error_set(e, ERROR_OUT_OF_MEMORY, "not enough memory for the plan");
+    return ERROR_OUT_OF_MEMORY;
+}
 
 /* The stream that an edge is, if it is a pad of an input node; else NULL. */
 const struct media_stream *plan_edge_stream(const struct plan *plan, struct plan_edge edge);
