@@ -11,7 +11,7 @@ deps: ## install what is missing (Debian, Ubuntu), or name it
 
 build: deps ## build/bin/luma and build/bin/lumad (release)
 	@tests/configure release
-	@cmake --build --preset release
+	@cmake --build --preset release --target luma lumad
 
 debug asan tsan: deps
 	@tests/configure $@
