@@ -11,27 +11,27 @@
 #include "engine/palette_internal.h"
 
 enum {
-    CELL_BITS = 6,
-    CELL_SHIFT = 8 - CELL_BITS,
-    CELLS = 1 << (3 * CELL_BITS),
+    BIN_BITS = 6,
+    BIN_SHIFT = 8 - BIN_BITS,
+    BINS = 1 << (3 * BIN_BITS),
     EXACT_SLOTS = 1024, /* a power of two, well above the 256 colours that are kept */
     OPAQUE_ALPHA = 128,
     BUCKETS = 128, /* of a box, along one axis */
-    ROUNDS = 3,    /* of k-means: more gain next to nothing */
+    ROUNDS = 2,    /* of k-means: more gain next to nothing */
 };
 
-struct cell {
+struct bin {
     uint64_t count;
-    uint64_t sum[3]; /* of what r, g and b are above the cell's own */
+    uint64_t sum[3]; /* of what r, g and b are above the bin's own */
 };
 
 struct palette_histogram {
-    struct cell *cells;
+    struct bin *bins;
     uint32_t exact[EXACT_SLOTS]; /* open addressing; 0 is free, colours have alpha 255 */
     int exact_count;             /* above PALETTE_MAX_COLORS: too many, no longer kept */
 };
 
-/* A cell that was hit: the mean of its pixels, and their number. */
+/* A bin that was hit: the mean of its pixels, and their number. */
 struct point {
     float c[3];
     float weight;
@@ -48,8 +48,8 @@ struct palette_histogram *palette_histogram_create(void)
 {
     struct palette_histogram *h = av_mallocz(sizeof *h);
     if (h) {
-        h->cells = av_calloc(CELLS, sizeof *h->cells);
-        if (!h->cells) {
+        h->bins = av_calloc(BINS, sizeof *h->bins);
+        if (!h->bins) {
             av_freep(&h);
         }
     }
@@ -59,7 +59,7 @@ struct palette_histogram *palette_histogram_create(void)
 void palette_histogram_destroy(struct palette_histogram **h)
 {
     if (*h) {
-        av_freep(&(*h)->cells);
+        av_freep(&(*h)->bins);
         av_freep(h);
     }
 }
@@ -78,7 +78,7 @@ static void count_exact(struct palette_histogram *h, uint32_t color)
 
 static void count_row(struct palette_histogram *h, const uint32_t *row, int width)
 {
-    const uint32_t low = (1 << CELL_SHIFT) - 1;
+    const uint32_t low = (1 << BIN_SHIFT) - 1;
     uint32_t before = 0;
     for (int x = 0; x < width; x++) {
         uint32_t p = row[x];
@@ -90,12 +90,12 @@ static void count_row(struct palette_histogram *h, const uint32_t *row, int widt
             before = p;
         }
         uint32_t r = p >> 16 & 255, g = p >> 8 & 255, b = p & 255;
-        struct cell *cell = &h->cells[(r >> CELL_SHIFT) << (2 * CELL_BITS) |
-                                      (g >> CELL_SHIFT) << CELL_BITS | b >> CELL_SHIFT];
-        cell->count++;
-        cell->sum[0] += r & low;
-        cell->sum[1] += g & low;
-        cell->sum[2] += b & low;
+        struct bin *bin = &h->bins[(r >> BIN_SHIFT) << (2 * BIN_BITS) |
+                                   (g >> BIN_SHIFT) << BIN_BITS | b >> BIN_SHIFT];
+        bin->count++;
+        bin->sum[0] += r & low;
+        bin->sum[1] += g & low;
+        bin->sum[2] += b & low;
     }
 }
 
@@ -120,26 +120,26 @@ int palette_histogram_add(struct palette_histogram *h, const AVFrame *rgb, struc
 
 static struct point *collect(const struct palette_histogram *h, int *count)
 {
-    enum { MASK = (1 << CELL_BITS) - 1 };
+    enum { MASK = (1 << BIN_BITS) - 1 };
 
     int used = 0;
-    for (int i = 0; i < CELLS; i++) {
-        used += h->cells[i].count > 0;
+    for (int i = 0; i < BINS; i++) {
+        used += h->bins[i].count > 0;
     }
     struct point *points = av_malloc_array((size_t)FFMAX(used, 1), sizeof *points);
     *count = 0;
-    for (int i = 0; points && i < CELLS; i++) {
-        const struct cell *cell = &h->cells[i];
-        if (!cell->count) {
+    for (int i = 0; points && i < BINS; i++) {
+        const struct bin *bin = &h->bins[i];
+        if (!bin->count) {
             continue;
         }
         struct point *p = &points[(*count)++];
-        const int base[3] = {i >> (2 * CELL_BITS), i >> CELL_BITS & MASK, i & MASK};
+        const int base[3] = {i >> (2 * BIN_BITS), i >> BIN_BITS & MASK, i & MASK};
         for (int k = 0; k < 3; k++) {
-            double above = (double)cell->sum[k] / (double)cell->count;
-            p->c[k] = (float)((base[k] << CELL_SHIFT) + above);
+            double above = (double)bin->sum[k] / (double)bin->count;
+            p->c[k] = (float)((base[k] << BIN_SHIFT) + above);
         }
-        p->weight = (float)cell->count;
+        p->weight = (float)bin->count;
     }
     return points;
 }
@@ -279,23 +279,23 @@ static int cut_boxes(struct point *points, int point_count, int colors, double m
 /* One round of k-means. */
 static void refine(const struct point *points, int point_count, int colors, double means[][3])
 {
-    enum { BLOCK = 256 };
+    enum { STRIP = 256 };
     double sum[PALETTE_MAX_COLORS][4] = {{0}};
-    for (int first = 0; first < point_count; first += BLOCK) {
-        int n = FFMIN(BLOCK, point_count - first);
-        float c0[BLOCK] = {0}, c1[BLOCK] = {0}, c2[BLOCK] = {0}, least[BLOCK];
-        int nearest[BLOCK] = {0};
+    for (int first = 0; first < point_count; first += STRIP) {
+        int n = FFMIN(STRIP, point_count - first);
+        float c0[STRIP] = {0}, c1[STRIP] = {0}, c2[STRIP] = {0}, least[STRIP];
+        int nearest[STRIP] = {0};
         for (int i = 0; i < n; i++) {
             c0[i] = points[first + i].c[0];
             c1[i] = points[first + i].c[1];
             c2[i] = points[first + i].c[2];
         }
-        for (int i = 0; i < BLOCK; i++) {
+        for (int i = 0; i < STRIP; i++) {
             least[i] = INFINITY;
         }
         for (int k = 0; k < colors; k++) {
             float m0 = (float)means[k][0], m1 = (float)means[k][1], m2 = (float)means[k][2];
-            for (int i = 0; i < BLOCK; i++) {
+            for (int i = 0; i < STRIP; i++) {
                 float d0 = c0[i] - m0, d1 = c1[i] - m1, d2 = c2[i] - m2;
                 float d = d0 * d0 + d1 * d1 + d2 * d2;
                 nearest[i] = d < least[i] ? k : nearest[i];

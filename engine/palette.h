@@ -13,10 +13,10 @@
  * picture. This file knows frames of libavutil and nothing else of libav.
  *
  * Histogram: colours are counted exactly while there are at most 256 of them, so that pictures with
- * few colours come out unchanged; beside that, 64 x 64 x 64 cells (6 bits a channel) with the sum
+ * few colours come out unchanged; beside that, 64 x 64 x 64 bins (6 bits a channel) with the sum
  * of what fell into each.
  *
- * Palette: boxes of cells are cut where the sum of squared errors falls most, the box with the
+ * Palette: boxes of bins are cut where the sum of squared errors falls most, the box with the
  * largest error next (X. Wu, "Efficient statistical computations for optimal color quantization",
  * Graphics Gems II, 1991), then moved by a few rounds of k-means (S. Lloyd, "Least squares
  * quantization in PCM", IEEE Trans. Inf. Theory 28, 1982).

@@ -5,6 +5,7 @@
  * frame before, add what the rows above left), then through one that can't be: each pixel waits for
  * the error of the one before. That loop only adds, looks up and subtracts.
  */
+#include <libavutil/imgutils.h>
 #include <libavutil/mem.h>
 #include <math.h>
 #include <stdlib.h>
@@ -15,14 +16,14 @@
 
 enum {
     REACH = 2, /* how far a kernel spreads, in pixels and rows */
+    SPREAD = 2 * REACH + 1,
     ROWS = REACH + 1,
+    CHUNK = 64,
     BAYER_SIDE = 8,
     BAYER_MAX_SCALE = 5,
     MAX_TOLERANCE = 32,
     NEIGHBOURS = 3, /* with a colour itself, the corners of a tetrahedron */
 };
-
-enum pixel_state { PIXEL_SEARCH, PIXEL_KEEP, PIXEL_TRANSPARENT };
 
 /* The weights of an error, in 1 / (1 << shift): to the right, and in the rows below from -2 to 2.
  */
@@ -30,7 +31,7 @@ struct kernel {
     const char *name;
     int shift;
     int right[REACH];
-    int below[REACH][2 * REACH + 1];
+    int below[REACH][SPREAD];
 };
 
 /* Floyd and Steinberg 1976; Burkes 1988; Sierra 1989, with his two smaller filters; Atkinson, as in
@@ -51,20 +52,21 @@ struct palette_mapper {
     struct palette palette;
     struct palette_mapper_options options;
     struct palette_search search;
-    int limit[PALETTE_MAX_COLORS]; /* of an error, by the search's index */
+    struct choice choice;
     const struct kernel *kernel;
     int8_t bayer[BAYER_SIDE][BAYER_SIDE];
 
     int width, height;
-    bool warm;           /* reference and chosen hold the frame before */
+    bool warm;           /* reference and previous hold the frame before */
     uint32_t *reference; /* pixels as they were when their entry was chosen; 0: transparent */
-    uint8_t *chosen;     /* the search's index of that entry */
+    uint8_t *previous;   /* that entry */
 
-    /* of the row at hand */
-    uint32_t *row;           /* 0xAARRGGBB: alpha 255, or the whole 0 where transparent */
-    uint8_t *state;          /* enum pixel_state */
-    int32_t *value[3];       /* in the search's space, shifted left by the kernel's shift */
-    int16_t *error[ROWS][3]; /* of this row and those above; REACH zeros at both ends */
+    uint32_t *row; /* 0xAARRGGBB: alpha 255, or the whole 0 where transparent */
+    struct {
+        int32_t *values; /* see struct choice_row */
+        uint8_t *states;
+    } work[2];
+    int16_t *errors[ROWS]; /* of three rows in turn; REACH points of 0 at both ends */
 };
 
 const char *palette_dither_name(enum palette_dither dither)
@@ -140,7 +142,10 @@ static void set_limits(struct palette_mapper *m)
             }
             least[at] = distance;
         }
-        m->limit[i] = found ? (int)sqrt(least[found - 1]) : SPACE_MAX;
+        double limit = found ? sqrt(least[found - 1]) : SPACE_MAX;
+        for (int k = 0; k < 3; k++) {
+            m->choice.limits[s->entries[i]][k] = (int16_t)fmin(limit, SPACE_MAX);
+        }
     }
 }
 
@@ -179,6 +184,11 @@ int palette_mapper_create(struct palette_mapper **mapper, const struct palette *
     m->palette = *palette;
     m->options = *options;
     m->kernel = &kernels[options->dither];
+    m->choice.search = &m->search;
+    m->choice.shift = m->kernel->shift;
+    m->choice.near = m->kernel->right[0];
+    m->choice.far = m->kernel->right[1];
+    m->choice.transparent = (uint8_t)FFMAX(palette->transparent, 0);
     set_limits(m);
     set_bayer(m);
     *mapper = m;
@@ -188,14 +198,14 @@ int palette_mapper_create(struct palette_mapper **mapper, const struct palette *
 static void free_buffers(struct palette_mapper *m)
 {
     av_freep(&m->reference);
-    av_freep(&m->chosen);
+    av_freep(&m->previous);
     av_freep(&m->row);
-    av_freep(&m->state);
-    for (int k = 0; k < 3; k++) {
-        av_freep(&m->value[k]);
-        for (int i = 0; i < ROWS; i++) {
-            av_freep(&m->error[i][k]);
-        }
+    for (int i = 0; i < 2; i++) {
+        av_freep(&m->work[i].values);
+        av_freep(&m->work[i].states);
+    }
+    for (int i = 0; i < ROWS; i++) {
+        av_freep(&m->errors[i]);
     }
     m->width = m->height = 0;
     m->warm = false;
@@ -223,20 +233,20 @@ static int resize(struct palette_mapper *m, int width, int height)
     free_buffers(m);
     const size_t w = (size_t)width, pixels = w * (size_t)height;
     m->row = av_malloc_array(w, sizeof *m->row);
-    m->state = av_malloc_array(w, sizeof *m->state);
-    bool whole = m->row && m->state;
+    bool whole = m->row != NULL;
     if (m->options.stable) {
         m->reference = av_malloc_array(pixels, sizeof *m->reference);
-        m->chosen = av_malloc_array(pixels, sizeof *m->chosen);
-        whole = whole && m->reference && m->chosen;
+        m->previous = av_malloc_array(pixels, sizeof *m->previous);
+        whole = whole && m->reference && m->previous;
     }
-    for (int k = 0; k < 3; k++) {
-        m->value[k] = av_malloc_array(w, sizeof *m->value[k]);
-        whole = whole && m->value[k];
-        for (int i = 0; i < ROWS; i++) {
-            m->error[i][k] = av_malloc_array(w + 2 * REACH, sizeof *m->error[i][k]);
-            whole = whole && m->error[i][k];
-        }
+    for (int i = 0; i < 2; i++) {
+        m->work[i].values = av_malloc_array(w, LANES * sizeof(int32_t));
+        m->work[i].states = av_malloc_array(w, sizeof(uint8_t));
+        whole = whole && m->work[i].values && m->work[i].states;
+    }
+    for (int i = 0; i < ROWS; i++) {
+        m->errors[i] = av_malloc_array(w + 2 * REACH, LANES * sizeof(int16_t));
+        whole = whole && m->errors[i];
     }
     if (!whole) {
         free_buffers(m);
@@ -248,18 +258,15 @@ static int resize(struct palette_mapper *m, int width, int height)
 }
 
 /* Which pixels of the row are transparent. */
-static void find_transparent(struct palette_mapper *m)
+static void find_transparent(struct palette_mapper *m, uint8_t *restrict states)
 {
     const int width = m->width;
     const uint32_t threshold =
         m->palette.transparent < 0 ? 0 : (uint32_t)m->options.alpha_threshold;
     uint32_t *restrict row = m->row;
-    uint8_t *restrict state = m->state;
     for (int x = 0; x < width; x++) {
         row[x] = row[x] >> 24 < threshold ? 0 : row[x] | 0xff000000;
-    }
-    for (int x = 0; x < width; x++) {
-        state[x] = row[x] ? PIXEL_SEARCH : PIXEL_TRANSPARENT;
+        states[x] = row[x] ? PIXEL_SEARCH : PIXEL_TRANSPARENT;
     }
 }
 
@@ -271,26 +278,25 @@ static inline bool is_near(uint32_t p, uint32_t q, int tolerance)
 }
 
 /* Which pixels of the row keep the entry of the frame before. */
-static void find_still(struct palette_mapper *m, int y)
+static void find_still(struct palette_mapper *m, int y, uint8_t *restrict states)
 {
     const int width = m->width, tolerance = m->options.tolerance;
     const uint32_t *restrict row = m->row;
     uint32_t *restrict reference = m->reference + (size_t)y * (size_t)width;
-    uint8_t *restrict state = m->state;
     if (!m->warm) {
         memcpy(reference, row, (size_t)width * sizeof *row);
         return;
     }
     if (!tolerance) {
         for (int x = 0; x < width; x++) {
-            state[x] = row[x] && row[x] == reference[x] ? PIXEL_KEEP : state[x];
+            states[x] = row[x] && row[x] == reference[x] ? PIXEL_KEEP : states[x];
         }
         memcpy(reference, row, (size_t)width * sizeof *row);
         return;
     }
     for (int x = 0; x < width; x++) {
         if (is_near(row[x], reference[x], tolerance)) {
-            state[x] = PIXEL_KEEP;
+            states[x] = PIXEL_KEEP;
         } else {
             reference[x] = row[x];
         }
@@ -310,82 +316,79 @@ static void add_bayer(struct palette_mapper *m, int y)
     }
 }
 
-/* The row's pixels in the search's space, with what the rows above left for them, and a half so
- * that the shift in choose() rounds. */
-static void gather(struct palette_mapper *m, int y)
+/* The row's pixels as points, shifted for the kernel's weights, and half a unit so that shifting
+ * them back rounds. */
+static void set_values(const struct palette_mapper *m, int32_t *restrict values)
 {
-    const struct kernel *kernel = m->kernel;
-    const int width = m->width, half = (1 << kernel->shift) / 2;
-    const int32_t one = SPACE_ONE << kernel->shift;
-    for (int k = 0; k < 3; k++) {
-        const uint32_t *restrict row = m->row;
-        int32_t *restrict value = m->value[k];
-        const int shift = 16 - 8 * k;
-        for (int x = 0; x < width; x++) {
-            value[x] = (int32_t)(row[x] >> shift & 255) * one + half;
-        }
-        for (int tap = 0; tap < REACH * (2 * REACH + 1); tap++) {
-            const int up = 1 + tap / (2 * REACH + 1), dx = tap % (2 * REACH + 1);
-            const int32_t weight = kernel->below[up - 1][dx];
-            const int16_t *restrict error = m->error[(y + ROWS - up) % ROWS][k] + 2 * REACH - dx;
-            for (int x = 0; weight && x < width; x++) {
-                value[x] += weight * error[x];
-            }
+    const uint32_t *restrict row = m->row;
+    const int width = m->width;
+    const int32_t one = SPACE_ONE << m->kernel->shift, half = (1 << m->kernel->shift) / 2;
+    for (int x = 0; x < width; x++) {
+        for (int k = 0; k < LANES; k++) {
+            values[LANES * x + k] = (int32_t)(row[x] >> (8 * k) & 255) * one + half;
         }
     }
 }
 
-static inline int clip(int value, int low, int high)
+/* Adds what the rows above left for pixels [from, to) of row y. */
+static void gather(const struct palette_mapper *m, int y, int from, int to,
+                   int32_t *restrict values)
 {
-    value = value < low ? low : value;
-    return value > high ? high : value;
+    for (int tap = 0; tap < REACH * SPREAD; tap++) {
+        const int up = 1 + tap / SPREAD, dx = tap % SPREAD - REACH;
+        const int32_t weight = m->kernel->below[up - 1][dx + REACH];
+        const int16_t *restrict errors = m->errors[(y + ROWS - up) % ROWS] + (REACH - dx) * LANES;
+        for (int i = LANES * from; weight && i < LANES * to; i++) {
+            values[i] += weight * errors[i];
+        }
+    }
 }
 
-/* Chooses an entry for each pixel, and leaves the errors for the rows below. */
-static void choose(struct palette_mapper *m, int y, uint8_t *restrict out)
+/* Readies row y, all but the errors from above. */
+static struct choice_row start_row(struct palette_mapper *m, const AVFrame *rgb, int y,
+                                   AVFrame *pal8)
 {
-    struct palette_search *search = &m->search;
-    const uint32_t *cells = search->cells;
-    const uint8_t *lists = search->lists, *entry = search->entry, *state = m->state;
-    const int16_t(*coordinates)[4] = (const int16_t(*)[4])search->coordinates;
-    const int width = m->width, shift = m->kernel->shift;
-    const int near = m->kernel->right[0], far = m->kernel->right[1];
-    const int32_t *r = m->value[0], *g = m->value[1], *b = m->value[2];
-    int16_t *er = m->error[y % ROWS][0] + REACH, *eg = m->error[y % ROWS][1] + REACH,
-            *eb = m->error[y % ROWS][2] + REACH;
-    uint8_t *restrict chosen = m->chosen ? m->chosen + (size_t)y * (size_t)width : NULL;
-    int last[3] = {0}, before[3] = {0}; /* the errors one and two pixels back */
+    int32_t *values = m->work[y % 2].values;
+    uint8_t *states = m->work[y % 2].states;
+    pixel_row(pixel_layout_find(rgb->format), rgb->data[0] + (ptrdiff_t)y * rgb->linesize[0],
+              m->width, m->row);
+    find_transparent(m, states);
+    if (m->options.stable) {
+        find_still(m, y, states);
+    }
+    if (m->options.dither == PALETTE_DITHER_BAYER) {
+        add_bayer(m, y);
+    }
+    set_values(m, values);
+    return (struct choice_row){
+        .values = values,
+        .states = states,
+        .previous = m->previous ? m->previous + (ptrdiff_t)y * m->width : NULL,
+        .entries = pal8->data[0] + (ptrdiff_t)y * pal8->linesize[0],
+        .errors = m->errors[y % ROWS] + REACH * LANES,
+    };
+}
 
-    for (int x = 0; x < width; x++) {
-        int now[3] = {0};
-        if (state[x] == PIXEL_TRANSPARENT) {
-            out[x] = (uint8_t)m->palette.transparent;
-        } else {
-            int c0 = clip((r[x] + near * last[0] + far * before[0]) >> shift, 0, SPACE_MAX);
-            int c1 = clip((g[x] + near * last[1] + far * before[1]) >> shift, 0, SPACE_MAX);
-            int c2 = clip((b[x] + near * last[2] + far * before[2]) >> shift, 0, SPACE_MAX);
-            int index;
-            if (state[x] == PIXEL_KEEP) {
-                index = chosen[x];
-            } else {
-                index = palette_search_nearest(search, cells, lists, coordinates, c0, c1, c2);
-                if (chosen) {
-                    chosen[x] = (uint8_t)index;
-                }
-            }
-            const int limit = m->limit[index];
-            now[0] = clip(c0 - coordinates[index][0], -limit, limit);
-            now[1] = clip(c1 - coordinates[index][1], -limit, limit);
-            now[2] = clip(c2 - coordinates[index][2], -limit, limit);
-            out[x] = entry[index];
-        }
-        er[x] = (int16_t)now[0];
-        eg[x] = (int16_t)now[1];
-        eb[x] = (int16_t)now[2];
-        for (int k = 0; k < 3; k++) {
-            before[k] = last[k];
-            last[k] = now[k];
-        }
+/* Two rows at a time, the lower one so far behind that the upper has left all its errors for it:
+ * the two don't wait for each other, which is what a single row's pixels do. */
+static void map_rows(struct palette_mapper *m, const AVFrame *rgb, int y, AVFrame *pal8)
+{
+    const int width = m->width;
+    struct choice_row upper = start_row(m, rgb, y, pal8);
+    gather(m, y, 0, width, m->work[y % 2].values);
+    if (y + 1 == m->height) {
+        palette_choose(&m->choice, &upper, 0, width, NULL, 0, 0);
+        return;
+    }
+    struct choice_row lower = start_row(m, rgb, y + 1, pal8);
+    int done = 0, ready = 0;
+    while (done < width) {
+        const int next = FFMIN(ready + CHUNK, width);
+        const int behind = ready == width ? width : FFMAX(ready - REACH, 0);
+        gather(m, y + 1, done, behind, m->work[(y + 1) % 2].values);
+        palette_choose(&m->choice, &upper, ready, next, &lower, done, behind);
+        ready = next;
+        done = behind;
     }
 }
 
@@ -423,22 +426,14 @@ int palette_mapper_map(struct palette_mapper *mapper, const AVFrame *rgb, AVFram
         return result;
     }
     for (int i = 0; i < ROWS; i++) {
-        for (int k = 0; k < 3; k++) {
-            memset(m->error[i][k], 0, ((size_t)m->width + 2 * REACH) * sizeof *m->error[i][k]);
-        }
+        memset(m->errors[i], 0, ((size_t)m->width + 2 * REACH) * LANES * sizeof(int16_t));
     }
-    const struct pixel_layout *layout = pixel_layout_find(rgb->format);
-    for (int y = 0; y < m->height; y++) {
-        pixel_row(layout, rgb->data[0] + (ptrdiff_t)y * rgb->linesize[0], m->width, m->row);
-        find_transparent(m);
-        if (m->options.stable) {
-            find_still(m, y);
-        }
-        if (m->options.dither == PALETTE_DITHER_BAYER) {
-            add_bayer(m, y);
-        }
-        gather(m, y);
-        choose(m, y, pal8->data[0] + (ptrdiff_t)y * pal8->linesize[0]);
+    for (int y = 0; y < m->height; y += 2) {
+        map_rows(m, rgb, y, pal8);
+    }
+    if (m->options.stable) {
+        av_image_copy_plane(m->previous, m->width, pal8->data[0], pal8->linesize[0], m->width,
+                            m->height);
     }
     memcpy(pal8->data[1], m->palette.argb, sizeof m->palette.argb);
     m->warm = true;

@@ -287,7 +287,7 @@ static void test_search(void **state)
         assert_int_equal(palette_search_init(&s, &palette), 0);
         for (int n = 0; n < 40000; n++) {
             if (n % 5000 == 0) {
-                s.used = SEARCH_LISTS - 300;
+                s.used = MAX_BLOCKS - 70;
             }
             int c[3];
             for (int k = 0; k < 3; k++) {
@@ -306,11 +306,67 @@ static void test_search(void **state)
                     best = i;
                 }
             }
-            int found = palette_search_nearest(
-                &s, s.cells, s.lists, (const int16_t(*)[4])s.coordinates, c[0], c[1], c[2]);
-            assert_int_equal(found, best);
-            assert_in_range(s.used, 1, SEARCH_LISTS);
+            assert_int_equal(palette_search_nearest(&s, c[0], c[1], c[2]), best);
+            assert_in_range(s.used, 1, MAX_BLOCKS);
+            assert_in_range(s.divided, 0, MAX_DIVIDED);
         }
+        palette_search_finish(&s);
+    }
+}
+
+/* The version for this machine chooses as the plain one does, in one row or in two. */
+static void test_choose(void **state)
+{
+    (void)state;
+    enum { WIDTH = 301 };
+    static int32_t values[2][WIDTH * LANES];
+    static uint8_t states[2][WIDTH], previous[WIDTH], entries[2][2][WIDTH];
+    static int16_t errors[2][2][WIDTH * LANES];
+    for (int round = 0; round < 40; round++) {
+        struct palette palette = {.count = 2 + (int)(next_random() % 254), .transparent = 1};
+        for (int i = 0; i < palette.count; i++) {
+            uint32_t wide = next_random() | 0xff000000, narrow = 0xff000000 | (wide & 0x0f0f0f);
+            palette.argb[i] = round % 2 ? wide : narrow;
+        }
+        struct palette_search s;
+        assert_int_equal(palette_search_init(&s, &palette), 0);
+        struct choice c = {.search = &s, .shift = 4, .near = 7, .far = 3, .transparent = 1};
+        for (int i = 0; i < palette.count; i++) {
+            int16_t limit = (int16_t)(next_random() % SPACE_MAX);
+            for (int k = 0; k < 3; k++) {
+                c.limits[i][k] = limit;
+            }
+        }
+        for (int x = 0; x < WIDTH; x++) {
+            previous[x] = s.entries[next_random() % (uint32_t)s.count];
+            for (int row = 0; row < 2; row++) {
+                states[row][x] = (uint8_t)(next_random() % 8 > 2 ? 0 : next_random() % 3);
+                for (int k = 0; k < LANES; k++) {
+                    int32_t value = (int32_t)(next_random() % (SPACE_MAX + 1));
+                    values[row][LANES * x + k] = (round % 3 ? value : 2 * value - SPACE_MAX) * 16;
+                }
+            }
+        }
+        struct choice_row rows[2][2];
+        for (int i = 0; i < 4; i++) {
+            rows[i / 2][i % 2] = (struct choice_row){
+                .values = values[i % 2],
+                .states = states[i % 2],
+                .previous = previous,
+                .entries = entries[i / 2][i % 2],
+                .errors = errors[i / 2][i % 2],
+            };
+        }
+        const int half = (int)(next_random() % WIDTH);
+        palette_choose(&c, &rows[0][0], 0, half, NULL, 0, 0);
+        palette_choose(&c, &rows[0][0], half, WIDTH, &rows[0][1], 0, half);
+        palette_choose(&c, &rows[0][0], WIDTH, WIDTH, &rows[0][1], half, WIDTH);
+        for (int row = 0; row < 2; row++) {
+            palette_choose_plain(&c, &rows[1][row], 0, 100);
+            palette_choose_plain(&c, &rows[1][row], 100, WIDTH);
+        }
+        assert_memory_equal(entries[0], entries[1], sizeof entries[0]);
+        assert_memory_equal(errors[0], errors[1], sizeof errors[0]);
         palette_search_finish(&s);
     }
 }
@@ -722,6 +778,7 @@ int main(void)
         cmocka_unit_test_setup(test_clusters, seed),
         cmocka_unit_test_setup(test_quality, seed),
         cmocka_unit_test_setup(test_search, seed),
+        cmocka_unit_test_setup(test_choose, seed),
         cmocka_unit_test_setup(test_mean, seed),
         cmocka_unit_test_setup(test_dither, seed),
         cmocka_unit_test_setup(test_names, seed),
