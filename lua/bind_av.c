@@ -32,19 +32,6 @@ static void set_room(lua_State *L, const struct format *format)
     lua_setfield(L, -2, "room");
 }
 
-/* room: the most tracks of each kind that a file can hold */
-static void set_room(lua_State *L, const struct format *format)
-{
-    lua_createtable(L, 0, 3);
-    lua_pushinteger(L, format_room(format, AVMEDIA_TYPE_VIDEO));
-    lua_setfield(L, -2, "video");
-    lua_pushinteger(L, format_room(format, AVMEDIA_TYPE_AUDIO));
-    lua_setfield(L, -2, "audio");
-    lua_pushinteger(L, format_room(format, AVMEDIA_TYPE_SUBTITLE));
-    lua_setfield(L, -2, "subtitle");
-    lua_setfield(L, -2, "room");
-}
-
 /* An alias ("mpegts") finds its format as well. */
 static int formats_index(lua_State *L)
 {
@@ -79,7 +66,6 @@ static void push_formats(lua_State *L)
         set_room(L, format);
         lua_pushboolean(L, format->picture);
         lua_setfield(L, -2, "picture");
-        set_room(L, format);
         lua_setfield(L, -2, format->name);
     }
 }
