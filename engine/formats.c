@@ -91,7 +91,8 @@ static const struct detail {
      "avi",
      "divx"},
     {"ts",
-     "h264 hevc mpeg2video mpeg1video mpeg4 aac aac_latm mp2 mp3 ac3 eac3 opus dts dvb_subtitle",
+     "h264 hevc mpeg2video mpeg1video mpeg4 aac aac_latm mp2 mp3 ac3 eac3 opus dts s302m "
+     "dvb_subtitle dvb_teletext",
      "",
      {32, 32, 32},
      "mpegts",
@@ -263,6 +264,8 @@ int format_room(const struct format *format, enum AVMediaType kind)
         return detail_of(format)->room[1];
     case AVMEDIA_TYPE_SUBTITLE:
         return detail_of(format)->room[2];
+    case AVMEDIA_TYPE_ATTACHMENT: /* fonts and the like */
+        return strcmp(format->muxer, "matroska") == 0 ? 32 : 0;
     default:
         return 0;
     }

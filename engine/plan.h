@@ -76,7 +76,8 @@ int plan_add_input(struct plan *plan, const char *path, const char *label, atomi
                    struct error *e);
 
 /* The same file as an earlier input node, limited to [start, stop) in seconds from its beginning
- * (the earliest timestamp of its streams is 0). stop may be INFINITY. Nothing is opened anew. */
+ * (the earliest timestamp of its streams is 0). stop may be INFINITY. A range of a range is what
+ * both have in common. Nothing is opened anew. */
 int plan_add_range(struct plan *plan, int input, double start, double stop, struct error *e);
 
 /* Single frames of an input's video stream: for each time (seconds from the input's beginning,
@@ -87,7 +88,8 @@ int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times
                   bool nearest_keyframe, struct error *e);
 
 /* A filter by name over the given edges, one for each of its input pads. Refused: filters and
- * options that policy.h refuses; unknown names, with the nearest one. Source filters
+ * options that policy.h refuses; unknown names, with the nearest one; more frames kept at once than
+ * the policy allows. The error's path is the option's ("scale.w") or the filter's. Source filters
  * (color, sine, ...) take no edges. */
 int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edge *inputs,
                     int input_count, const struct plan_option *options, int option_count,
@@ -123,7 +125,8 @@ struct plan_output {
     bool each_picture;            /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
 };
 
-/* Checks that the container takes every codec. */
+/* Checks that the container takes every codec, and so many tracks of a kind; that no track goes on
+ * for ever; and makes the name safe: no folder, the format's extension, not the same twice. */
 int plan_add_output(struct plan *plan, const struct plan_output *output, struct error *e);
 
 /* ---- looking at a plan ---- */

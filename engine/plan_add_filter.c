@@ -5,12 +5,14 @@
 #include <libavfilter/avfilter.h>
 #include <libavutil/dict.h>
 #include <libavutil/opt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/introspect_internal.h"
 #include "engine/plan_build.h"
+#include "engine/policy_internal.h"
 
 int plan_check_frames(const struct plan *plan, struct plan_edge edge, const char *what,
                       struct error *e)
@@ -225,6 +227,69 @@ static int keep_outputs(struct plan_node *node, const AVFilterContext *context, 
     return 0;
 }
 
+/* ---- does it end, does it fit ---- */
+
+static bool source_endless(const AVFilterContext *context)
+{
+    const char *name = context->filter->name;
+    int64_t duration = 0;
+    if (av_opt_get_int(context->priv, "duration", 0, &duration) >= 0) {
+        return duration < 0 || (duration == 0 && policy_listed(name, "sine anoisesrc"));
+    }
+    return policy_listed(name, "life mandelbrot cellauto sierpinski");
+}
+
+static bool cuts(const struct plan_node *node)
+{
+    static const char *const ends[] = {"end", "duration", "end_frame", "end_sample", "end_pts"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        found |= plan_setting(node, ends[i]) != NULL;
+    }
+    return found && policy_listed(node->filter->name, "trim atrim");
+}
+
+/* Most filters end with the first of their inputs that ends; these with the last of them, or with
+ * the first one, unless they are told otherwise. */
+static bool filter_endless(const struct plan *plan, const struct plan_node *node)
+{
+    const char *name = node->filter->name;
+    const char *shortest = plan_setting(node, "shortest");
+    const char *duration = plan_setting(node, "duration");
+    bool told = (shortest && strcmp(shortest, "0") != 0) ||
+                (duration && !strcmp(name, "amix") && strcmp(duration, "longest") != 0);
+    bool last = !told && policy_listed(name, "concat hstack vstack xstack amix");
+    bool first = !told && policy_listed(name, "overlay blend");
+    int endless = 0;
+    for (int i = 0; i < (first ? 1 : node->input_count); i++) {
+        endless += plan->nodes[node->inputs[i].node]->endless;
+    }
+    return endless && (last || endless == (first ? 1 : node->input_count)) && !cuts(node);
+}
+
+/* Filters that keep all they get before they give anything. */
+static int check_hoard(const struct plan *plan, const struct plan_node *node, struct error *e)
+{
+    const char *name = node->filter->name;
+    if (!policy_listed(name, "reverse areverse")) {
+        return 0;
+    }
+    struct plan_load load = plan_estimate(plan, node->inputs[0]);
+    double bytes = load.width * load.height * load.frames * 1.5 + load.samples * 4;
+    double most = (double)plan->limits.max_alloc * 2;
+    if (node->endless || bytes > most) {
+        char got[64];
+        char expected[64];
+        snprintf(got, sizeof got, "%.0f MB", node->endless ? INFINITY : bytes / 1e6);
+        snprintf(expected, sizeof expected, "at most %.0f MB; trim it first", most / 1e6);
+        error_set(e, ERROR_LIMIT_EXCEEDED, "filter '%s' would have to hold %s of frames at once",
+                  name, node->endless ? "an endless number" : got);
+        error_place(e, name, got, expected);
+        return ERROR_LIMIT_EXCEEDED;
+    }
+    return 0;
+}
+
 int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edge *inputs,
                     int input_count, const struct plan_option *options, int option_count,
                     struct error *e)
@@ -257,6 +322,10 @@ int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edg
     }
     if (code >= 0) {
         code = keep_outputs(node, context, e);
+    }
+    if (code >= 0) {
+        node->endless = input_count ? filter_endless(plan, node) : source_endless(context);
+        code = check_hoard(plan, node, e);
     }
     if (code < 0) {
         goto fail;

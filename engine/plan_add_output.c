@@ -78,9 +78,10 @@ static int check_rate(const struct format *format, const struct track *track, co
 static int check_fit(const struct format *format, const struct track *track, const char *path,
                      struct error *e)
 {
-    bool fits = track->cover
-                    ? format_takes_cover(format, track->codec)
-                    : format_room(format, track->kind) > 0 && format_takes(format, track->codec);
+    bool attachment = track->kind == AVMEDIA_TYPE_ATTACHMENT;
+    bool fits = track->cover ? format_takes_cover(format, track->codec)
+                             : format_room(format, track->kind) > 0 &&
+                                   (attachment || format_takes(format, track->codec));
     return fits ? check_rate(format, track, path, e) : refuse_codec(format, track, path, e);
 }
 
@@ -182,6 +183,17 @@ static int check_tracks(const struct plan *plan, const struct plan_output *outpu
                       format_room(format, track.kind),
                       format_room(format, track.kind) == 1 ? "" : "s", introspect_kind(track.kind));
             error_place(e, path, NULL, NULL);
+            return ERROR_INVALID_OPTION;
+        }
+    }
+    for (int i = 0; i < output->track_count; i++) {
+        /* One picture can be had of what never ends. */
+        struct plan_edge from = plan->nodes[output->tracks[i].node]->inputs[0];
+        if (plan->nodes[from.node]->endless && (!format->picture || output->each_picture)) {
+            char path[32];
+            snprintf(path, sizeof path, "tracks[%d]", i + 1);
+            error_set(e, ERROR_INVALID_OPTION, "track %d would never end", i + 1);
+            error_place(e, path, NULL, "a source with a duration, or a trim after it");
             return ERROR_INVALID_OPTION;
         }
     }

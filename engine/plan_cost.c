@@ -14,19 +14,12 @@
 
 #include "engine/plan_build.h"
 
-/* What passes over the edges of a node. */
-struct load {
-    double seconds;
-    double width, height, frames; /* pictures */
-    double samples;               /* of all channels together */
-};
-
 struct price {
     const char *names;  /* separated by spaces */
     double nanoseconds; /* per picture element or sample */
 };
 
-static const double default_seconds = 60; /* where an input doesn't say how long it is */
+static const double default_seconds = 60; /* where nothing says how long it is */
 static const double default_rate = 25;
 
 static const struct price decode_prices[] = {
@@ -135,19 +128,27 @@ static const char *setting(const struct plan_node *node, const char *a, const ch
 
 /* ---- amounts ---- */
 
-static double range_seconds(const struct plan_node *input)
+/* Where the container doesn't say, 2 Mbit/s are assumed; a picture is a picture. */
+static double media_seconds(const struct media *media)
 {
-    double whole = input->file->media->duration;
-    if (!isfinite(whole) || whole <= 0) {
-        whole = isfinite(input->stop) ? input->stop : default_seconds;
+    if (strstr(media->format, "_pipe")) {
+        return 1 / default_rate;
     }
-    return fmax(0, fmin(input->stop, whole) - input->start);
+    if (isfinite(media->duration) && media->duration > 0) {
+        return media->duration;
+    }
+    return media->size > 0 ? fmin(fmax((double)media->size * 8 / 2e6, 10), 86400) : default_seconds;
 }
 
-static struct load load_of_stream(const struct plan_node *input, int pad)
+static double range_seconds(const struct plan_node *input)
+{
+    return fmax(0, fmin(input->stop, media_seconds(input->file->media)) - input->start);
+}
+
+static struct plan_load load_of_stream(const struct plan_node *input, int pad)
 {
     const struct media_stream *stream = &input->file->media->streams[pad];
-    struct load load = {.seconds = range_seconds(input)};
+    struct plan_load load = {.seconds = range_seconds(input)};
     if (stream->kind == AVMEDIA_TYPE_VIDEO) {
         double rate = stream->frame_rate.num > 0 ? av_q2d(stream->frame_rate) : default_rate;
         load.width = stream->width;
@@ -159,7 +160,7 @@ static struct load load_of_stream(const struct plan_node *input, int pad)
     return load;
 }
 
-static void scaled_size(const struct plan_node *node, struct load *load)
+static void scaled_size(const struct plan_node *node, struct plan_load *load)
 {
     double width = number(setting(node, "w", "width"), 0);
     double height = number(setting(node, "h", "height"), 0);
@@ -176,7 +177,7 @@ static void scaled_size(const struct plan_node *node, struct load *load)
     }
 }
 
-static void cut_size(const struct plan_node *node, struct load *load)
+static void cut_size(const struct plan_node *node, struct plan_load *load)
 {
     load->width =
         number(setting(node, "w", node->filter->name[0] == 'c' ? "out_w" : "width"), load->width);
@@ -184,7 +185,7 @@ static void cut_size(const struct plan_node *node, struct load *load)
         number(setting(node, "h", node->filter->name[0] == 'c' ? "out_h" : "height"), load->height);
 }
 
-static void changed_rate(const struct plan_node *node, struct load *load)
+static void changed_rate(const struct plan_node *node, struct plan_load *load)
 {
     AVRational rate;
     const char *text = plan_setting(node, "fps");
@@ -193,7 +194,7 @@ static void changed_rate(const struct plan_node *node, struct load *load)
     }
 }
 
-static void trimmed(const struct plan_node *node, struct load *load)
+static void trimmed(const struct plan_node *node, struct plan_load *load)
 {
     double start = number(plan_setting(node, "start"), 0);
     double end = number(plan_setting(node, "end"), INFINITY);
@@ -205,14 +206,14 @@ static void trimmed(const struct plan_node *node, struct load *load)
     load->seconds *= part;
 }
 
-static void thinned(const struct plan_node *node, struct load *load)
+static void thinned(const struct plan_node *node, struct plan_load *load)
 {
     double n =
         number(setting(node, "n", "step"), !strcmp(node->filter->name, "thumbnail") ? 100 : 1);
     load->frames = fmax(1, load->frames / fmax(1, n));
 }
 
-static void generated(const struct plan_node *node, struct load *load)
+static void generated(const struct plan_node *node, struct plan_load *load)
 {
     int64_t micro = 0;
     const char *duration = setting(node, "duration", "d");
@@ -242,7 +243,7 @@ static void generated(const struct plan_node *node, struct load *load)
 /* How filters change the amount that passes; all others leave it as it is. */
 static const struct {
     const char *filters;
-    void (*change)(const struct plan_node *node, struct load *load);
+    void (*change)(const struct plan_node *node, struct plan_load *load);
 } changes[] = {
     {"scale zscale", scaled_size},
     {"crop pad", cut_size},
@@ -251,14 +252,14 @@ static const struct {
     {"thumbnail framestep", thinned},
 };
 
-static void load_of_filter(const struct plan *plan, const struct load *loads,
-                           const struct plan_node *node, struct load *load)
+static void load_of_filter(const struct plan *plan, const struct plan_load *loads,
+                           const struct plan_node *node, struct plan_load *load)
 {
     bool adds = !strcmp(node->filter->name, "concat");
     for (int i = 0; i < node->input_count; i++) {
         struct plan_edge edge = node->inputs[i];
         const struct plan_node *from = plan->nodes[edge.node];
-        struct load in =
+        struct plan_load in =
             from->kind == PLAN_INPUT ? load_of_stream(from, edge.pad) : loads[edge.node];
         load->seconds = adds ? load->seconds + in.seconds : fmax(load->seconds, in.seconds);
         load->frames = adds ? load->frames + in.frames : fmax(load->frames, in.frames);
@@ -276,25 +277,57 @@ static void load_of_filter(const struct plan *plan, const struct load *loads,
     }
 }
 
+/* The load of each node up to the last, from first to last. */
+static void load_nodes(const struct plan *plan, struct plan_load *loads, int last)
+{
+    for (int i = 0; i <= last; i++) {
+        const struct plan_node *node = plan->nodes[i];
+        struct plan_edge from = node->input_count ? node->inputs[0] : (struct plan_edge){-1, 0};
+        const struct media_stream *stream = plan_edge_stream(plan, from);
+        if (node->kind == PLAN_FILTER) {
+            load_of_filter(plan, loads, node, &loads[i]);
+        } else if (node->kind == PLAN_PICK) {
+            loads[i].width = stream->width;
+            loads[i].height = stream->height;
+            loads[i].frames = node->time_count;
+        } else if (node->kind == PLAN_ENCODE || node->kind == PLAN_COPY) {
+            loads[i] = stream ? load_of_stream(plan->nodes[from.node], from.pad) : loads[from.node];
+        }
+    }
+}
+
+struct plan_load plan_estimate(const struct plan *plan, struct plan_edge edge)
+{
+    struct plan_load load = {0};
+    if (plan->nodes[edge.node]->kind == PLAN_INPUT) {
+        return load_of_stream(plan->nodes[edge.node], edge.pad);
+    }
+    struct plan_load *loads = calloc((size_t)edge.node + 1, sizeof *loads);
+    if (loads) {
+        load_nodes(plan, loads, edge.node);
+        load = loads[edge.node];
+    }
+    free(loads);
+    return load;
+}
+
 /* ---- prices ---- */
 
-static double pixels(const struct load *load)
+static double pixels(const struct plan_load *load)
 {
     return load->width * load->height * load->frames;
 }
 
 /* Nanoseconds to decode what an edge of an input carries. */
-static double decode_cost(const struct media_stream *stream, const struct load *load)
+static double decode_cost(const struct media_stream *stream, const struct plan_load *load)
 {
     return pixels(load) * PRICE(stream->codec, decode_prices, 6) + load->samples * 15;
 }
 
 /* A pick decodes from the keyframe in front, half a group of pictures on average. */
 static double pick_cost(const struct plan_node *node, const struct media_stream *stream,
-                        struct load *load)
+                        const struct plan_load *load)
 {
-    *load = (struct load){.width = stream->width, .height = stream->height};
-    load->frames = node->time_count;
     return decode_cost(stream, load) * (node->nearest_keyframe ? 1 : 30);
 }
 
@@ -315,7 +348,7 @@ static double encode_factor(const struct plan_node *node)
     return 1;
 }
 
-static double encode_cost(const struct plan_node *node, const struct load *load)
+static double encode_cost(const struct plan_node *node, const struct plan_load *load)
 {
     double cost = 0;
     if (node->encoder->type == AVMEDIA_TYPE_VIDEO) {
@@ -340,7 +373,7 @@ static double copy_cost(const struct plan *plan, const struct plan_node *node)
     return fmin(range_seconds(input) * rate / 8 * 0.2, 0.4e9);
 }
 
-static double filter_cost(const struct plan_node *node, const struct load *load)
+static double filter_cost(const struct plan_node *node, const struct plan_load *load)
 {
     const char *name = node->filter->name;
     return pixels(load) * PRICE(name, filter_prices, 4) +
@@ -362,29 +395,25 @@ static double input_decodes(const struct plan *plan, const bool *reached, int nu
             }
         }
         if (decoded) {
-            struct load load = load_of_stream(input, pad);
+            struct plan_load load = load_of_stream(input, pad);
             cost += decode_cost(&input->file->media->streams[pad], &load);
         }
     }
     return cost;
 }
 
-static double node_cost(const struct plan *plan, const bool *reached, struct load *loads, int i)
+static double node_cost(const struct plan *plan, const bool *reached, const struct plan_load *load,
+                        int number_of_node)
 {
-    const struct plan_node *node = plan->nodes[i];
-    struct load *load = &loads[i];
-    struct plan_edge from = node->input_count ? node->inputs[0] : (struct plan_edge){-1, 0};
-    const struct media_stream *stream = plan_edge_stream(plan, from);
+    const struct plan_node *node = plan->nodes[number_of_node];
     switch (node->kind) {
     case PLAN_INPUT:
-        return 5e6 + input_decodes(plan, reached, i);
+        return 5e6 + input_decodes(plan, reached, number_of_node);
     case PLAN_PICK:
-        return pick_cost(node, stream, load);
+        return pick_cost(node, plan_edge_stream(plan, node->inputs[0]), load);
     case PLAN_FILTER:
-        load_of_filter(plan, loads, node, load);
         return filter_cost(node, load);
     case PLAN_ENCODE:
-        *load = stream ? load_of_stream(plan->nodes[from.node], from.pad) : loads[from.node];
         return encode_cost(node, load);
     case PLAN_COPY:
         return copy_cost(plan, node);
@@ -397,13 +426,14 @@ static double node_cost(const struct plan *plan, const bool *reached, struct loa
 double plan_cost(const struct plan *plan, const int *outputs, int output_count)
 {
     size_t count = (size_t)plan->node_count + 1;
-    struct load *loads = calloc(count, sizeof *loads);
+    struct plan_load *loads = calloc(count, sizeof *loads);
     bool *reached = calloc(count, sizeof *reached);
     double cost = 10e6;
     if (loads && reached) {
         plan_reach(plan, outputs, output_count, reached);
+        load_nodes(plan, loads, plan->node_count - 1);
         for (int i = 0; i < plan->node_count; i++) {
-            cost += reached[i] ? node_cost(plan, reached, loads, i) : 0;
+            cost += reached[i] ? node_cost(plan, reached, &loads[i], i) : 0;
         }
     } else {
         cost = 3600e9; /* without memory for the estimate it is no light job */

@@ -46,6 +46,7 @@ struct plan_node {
 
     const AVFilter *filter; /* filter */
     enum AVMediaType *pad_kinds;
+    bool endless; /* a source without a duration, or only such inputs and nothing that ends them */
 
     const AVCodec *encoder; /* encode */
     char *bsf;              /* copy */
@@ -72,11 +73,20 @@ struct plan {
 /* The value of a setting, or NULL. */
 const char *plan_setting(const struct plan_node *node, const char *name);
 
-/* Allocates a filter in a graph, sets its options one by one with av_opt_set() under the policy, and
- * initialises it. For a node of a plan it has succeeded before. */
+/* Allocates a filter in a graph, sets its options one by one with av_opt_set() under the policy,
+ * and initialises it. For a node of a plan it has succeeded before. */
 int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
                      const struct plan_settings *settings, const struct policy_limits *limits,
                      AVFilterContext **context, struct error *e);
+
+/* How much passes over an edge, as far as it can be known before the run: seconds, pictures and
+ * their size, samples of all channels together. Guesses where an input doesn't say. */
+struct plan_load {
+    double seconds;
+    double width, height, frames;
+    double samples;
+};
+struct plan_load plan_estimate(const struct plan *plan, struct plan_edge edge);
 
 /* Marks (in a caller's array of node_count) every node that the outputs need. */
 void plan_reach(const struct plan *plan, const int *outputs, int output_count, bool *reached);

@@ -11,6 +11,7 @@
 #include <libavutil/mem.h>
 #include <libavutil/opt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/policy_internal.h"
@@ -121,6 +122,14 @@ static const struct {
     {"bm3d", "range", 0, 64},
     {"yaepblur", "radius", 0, 128},
     {"mandelbrot", "maxiter", 0, 20000},
+};
+
+/* Texts whose length costs time before a frame is asked for. */
+static const struct {
+    const char *filter, *option;
+    int64_t most; /* bytes */
+} lengths[] = {
+    {"flite", "text", 2000},
 };
 
 /* A filter that goes on for ever unless one of these is set. */
@@ -247,6 +256,17 @@ static bool numbers_bounded(const AVFilterContext *context, struct error *e)
                                  bounds[i].most);
         }
     }
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        uint8_t *text = NULL;
+        if (!strcmp(filter, lengths[i].filter) &&
+            av_opt_get(context->priv, lengths[i].option, AV_OPT_ALLOW_NULL, &text) >= 0 && text) {
+            int64_t length = (int64_t)strlen((const char *)text);
+            av_free(text);
+            if (length > lengths[i].most) {
+                return refuse_number(e, filter, lengths[i].option, length, 0, lengths[i].most);
+            }
+        }
+    }
     for (size_t i = 0; i < sizeof endless / sizeof *endless; i++) {
         bool ends = strcmp(filter, endless[i].filter) != 0;
         for (size_t k = 0; !ends && k < sizeof endless[i].ends / sizeof(char *); k++) {
@@ -264,19 +284,22 @@ static bool numbers_bounded(const AVFilterContext *context, struct error *e)
     return true;
 }
 
-/* libavutil 57 can't give a frame rate as a number, only as text. */
+/* As text, since libavutil 57 can't give a frame rate as a number. 0 for expressions. */
 static double option_rate(const AVFilterContext *context, const char *option)
 {
     uint8_t *text = NULL;
-    AVRational rate = {0, 1};
+    double rate = 0;
     if (av_opt_get(context->priv, option, 0, &text) >= 0) {
-        rate.den = 1;
-        if (sscanf((const char *)text, "%d/%d", &rate.num, &rate.den) < 1 || !rate.den) {
-            rate = (AVRational){0, 1};
+        char *end = NULL;
+        double below = 1;
+        rate = strtod((const char *)text, &end);
+        if (*end == '/') {
+            below = strtod(end + 1, &end);
         }
+        rate = *end || below == 0 ? 0 : rate / below;
     }
     av_free(text);
-    return av_q2d(rate);
+    return rate;
 }
 
 bool policy_filter_bounds(const AVFilterContext *context, const struct policy_limits *limits,
@@ -298,7 +321,9 @@ bool policy_filter_bounds(const AVFilterContext *context, const struct policy_li
             error_place(e, option->name, NULL, "a smaller picture");
             return false;
         }
-        if (option->type == AV_OPT_TYPE_VIDEO_RATE && option_rate(context, option->name) > 1000) {
+        bool rate = option->type == AV_OPT_TYPE_VIDEO_RATE ||
+                    (!strcmp(filter, "fps") && !strcmp(option->name, "fps"));
+        if (rate && option_rate(context, option->name) > 1000) {
             error_set(e, ERROR_INVALID_OPTION,
                       "more than 1000 frames a second in option '%s' of "
                       "filter '%s'",

@@ -342,6 +342,8 @@ static void wrong_filters_are_explained(void **state)
         {"color", 0, "size", "90000x90000", "color.size",
          "90000x90000 pixels in option 'size' of filter 'color'"},
         {"scale", 0, "w", "nonsense(", "scale", NULL},
+        {"fps", 0, "fps", "1000000000", "fps.fps",
+         "more than 1000 frames a second in option 'fps' of filter 'fps'"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct error e = {0};
@@ -357,6 +359,75 @@ static void wrong_filters_are_explained(void **state)
                          code);
         assert_int_equal(plan_node_count(plan), count);
     }
+}
+
+static void what_never_ends_is_refused(void **state)
+{
+    struct plan *plan = *state;
+    struct error e = {0};
+    int color = plan_add_filter(plan, "color", NULL, 0, NULL, 0, &e);
+    int tone = plan_add_filter(plan, "sine", NULL, 0, NULL, 0, &e);
+    const struct plan_option second = {"duration", "1"};
+    int short_color = plan_add_filter(plan, "color", NULL, 0, &second, 1, &e);
+    int trimmed = add_filter(plan, "trim", EDGE(color, 0), "duration", "1", NULL, NULL, &e);
+    int flipped = add_filter(plan, "hflip", EDGE(color, 0), NULL, NULL, NULL, NULL, &e);
+    const struct plan_edge endless_first[] = {{color, 0}, {MP4, 0}};
+    const struct plan_edge endless_second[] = {{MP4, 0}, {color, 0}};
+    const struct plan_option shortest = {"shortest", "1"};
+    const struct {
+        int node;
+        const char *codec;
+        bool ends;
+    } cases[] = {
+        {color, "h264", false},
+        {tone, "aac", false},
+        {short_color, "h264", true},
+        {trimmed, "h264", true},
+        {flipped, "h264", false},
+        {plan_add_filter(plan, "overlay", endless_first, 2, NULL, 0, &e), "h264", false},
+        {plan_add_filter(plan, "overlay", endless_first, 2, &shortest, 1, &e), "h264", true},
+        {plan_add_filter(plan, "overlay", endless_second, 2, NULL, 0, &e), "h264", true},
+        {plan_add_filter(plan, "concat", endless_second, 2, NULL, 0, &e), "h264", false},
+        {plan_add_filter(plan, "hstack", endless_second, 2, NULL, 0, &e), "h264", false},
+        {plan_add_filter(plan, "hstack", endless_second, 2, &shortest, 1, &e), "h264", true},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct plan_edge track = {
+            add_encode(plan, EDGE(cases[i].node, 0), cases[i].codec, NULL, NULL, &e), 0};
+        assert_true(track.node > 0);
+        memset(&e, 0, sizeof e);
+        int code = add_output(plan, NULL, "mkv", &track, 1, &e);
+        if (cases[i].ends ? code < 0
+                          : code != ERROR_INVALID_OPTION || strcmp(e.path, "tracks[1]") != 0) {
+            fail_msg("%zu: %d, '%s'", i, code, e.message);
+        }
+    }
+    const struct plan_edge picture = {add_encode(plan, EDGE(color, 0), "png", NULL, NULL, &e), 0};
+    assert_true(add_output(plan, NULL, "png", &picture, 1, &e) > 0);
+}
+
+static void hoarders_are_refused_what_is_too_much(void **state)
+{
+    (void)state;
+    struct policy_limits limits;
+    policy_limits_init(&limits);
+    limits.max_alloc = 1 << 20;
+    struct plan *plan = plan_create(&limits);
+    struct error e = {0};
+    assert_int_equal(plan_add_input(plan, clips.mp4, "clip.mp4", NULL, &e), 0);
+    assert_int_equal(add_filter(plan, "reverse", EDGE(0, 0), NULL, NULL, NULL, NULL, &e),
+                     ERROR_LIMIT_EXCEEDED);
+    assert_string_equal(e.message, "filter 'reverse' would have to hold 6 MB of frames at once");
+    assert_string_equal(e.path, "reverse");
+    assert_true(add_filter(plan, "areverse", EDGE(0, 1), NULL, NULL, NULL, NULL, &e) > 0);
+    int trimmed = add_filter(plan, "trim", EDGE(0, 0), "duration", "0.5", NULL, NULL, &e);
+    assert_true(add_filter(plan, "reverse", EDGE(trimmed, 0), NULL, NULL, NULL, NULL, &e) > 0);
+    int small = add_filter(plan, "scale", EDGE(0, 0), "w", "80", "h", "60", &e);
+    assert_true(add_filter(plan, "reverse", EDGE(small, 0), NULL, NULL, NULL, NULL, &e) > 0);
+    int color = plan_add_filter(plan, "color", NULL, 0, NULL, 0, &e);
+    assert_int_equal(add_filter(plan, "reverse", EDGE(color, 0), NULL, NULL, NULL, NULL, &e),
+                     ERROR_LIMIT_EXCEEDED);
+    plan_destroy(&plan);
 }
 
 static void filters_take_frames(void **state)
@@ -848,6 +919,8 @@ int main(void)
         PLAN_TEST(every_filter_opens_or_explains),
         PLAN_TEST(values_are_never_graphs),
         PLAN_TEST(wrong_filters_are_explained),
+        PLAN_TEST(what_never_ends_is_refused),
+        cmocka_unit_test(hoarders_are_refused_what_is_too_much),
         PLAN_TEST(filters_take_frames),
         cmocka_unit_test(the_number_of_nodes_is_bounded),
         PLAN_TEST(a_hundred_filters_in_a_row),

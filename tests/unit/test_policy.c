@@ -400,6 +400,10 @@ static void amounts_are_bounded(void **state)
         {"color", "rate=1000000", false},
         {"thumbnail", "n=100000000", false},
         {"tmix", "frames=1024", false},
+        {"fps", "fps=1000000000", false},
+        {"fps", "fps=5000/2", false},
+        {"fps", "fps=30000/1001", true},
+        {"fps", "fps=source_fps", true},
         {"scale", "w=640", true},
         {"null", "", true},
     };
