@@ -11,12 +11,12 @@
 #include <stddef.h>
 
 struct format {
-    const char *name;      /* "mp4": the name in options, and the file extension */
-    const char *muxer;     /* libavformat's name: "mp4", "matroska", "image2pipe" */
-    const char *mime_video; /* "video/mp4" */
-    const char *mime_audio; /* with audio only: "audio/mp4"; "" if the same */
+    const char *name;                     /* "mp4": the name in options, and the file extension */
+    const char *muxer;                    /* libavformat's name: "mp4", "matroska", "image2pipe" */
+    const char *mime_video;               /* "video/mp4" */
+    const char *mime_audio;               /* with audio only: "audio/mp4"; "" if the same */
     const char *video, *audio, *subtitle; /* default codecs by name; "" if it holds none */
-    bool picture;          /* one still picture a file */
+    bool picture;                         /* one still picture a file */
 };
 
 /* NULL-terminated by an entry with a NULL name. */

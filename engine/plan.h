@@ -113,8 +113,8 @@ int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
                   const struct plan_option *options, int option_count, struct error *e);
 
 struct plan_output {
-    const char *name;   /* file name for people, a label, never a path; NULL: from the first input */
-    const char *format; /* "mp4", "mkv", "webm", "mp3", "jpg", ...: see formats.h */
+    const char *name; /* file name for people, a label, never a path; NULL: from the first input */
+    const char *format;             /* "mp4", "mkv", "webm", "mp3", "jpg", ...: see formats.h */
     const struct plan_edge *tracks; /* of encode and copy nodes */
     int track_count;
     const AVDictionary *metadata; /* global tags; copied */
@@ -122,7 +122,7 @@ struct plan_output {
     int chapters_from;            /* input node whose chapters are kept, or -1 */
     bool faststart;               /* mp4 family: index in front */
     int64_t max_size;             /* bytes; 0: only the policy's limit. Exceeded: limit_exceeded */
-    bool each_picture;            /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
+    bool each_picture; /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
 };
 
 /* Checks that the container takes every codec, and so many tracks of a kind; that no track goes on
