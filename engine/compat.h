@@ -6,6 +6,8 @@
 #define LUMA_ENGINE_COMPAT_H
 
 #include <libavcodec/avcodec.h>
+#include <libavfilter/avfilter.h>
+#include <libavfilter/buffersink.h>
 #include <libavformat/avformat.h>
 #include <libavutil/frame.h>
 #include <stdbool.h>
@@ -16,6 +18,7 @@
 #define COMPAT_FRAME_DURATION   (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100))
 #define COMPAT_CODED_SIDE_DATA  (LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 30, 101))
 #define COMPAT_SUPPORTED_CONFIG (LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100))
+#define COMPAT_LINK_FRAME_RATE  (LIBAVFILTER_VERSION_INT < AV_VERSION_INT(10, 4, 100))
 #define COMPAT_SOURCE_COLOR     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100))
 
 /* ---- frames ---- */
@@ -99,6 +102,20 @@ static inline const AVPacketSideData *compat_stream_side_data_list(const AVStrea
 #else
     *count = stream->nb_side_data;
     return stream->side_data;
+#endif
+}
+
+/* ---- filters ---- */
+
+/* 0/0 where it isn't known: 7.1 tells it of the last link only. */
+static inline AVRational compat_link_frame_rate(const AVFilterLink *link)
+{
+#if COMPAT_LINK_FRAME_RATE
+    return link->frame_rate;
+#else
+    if (!strcmp(link->dst->filter->name, "buffersink"))
+        return av_buffersink_get_frame_rate(link->dst);
+    return (AVRational){0, 0};
 #endif
 }
 

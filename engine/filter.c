@@ -266,7 +266,8 @@ static int check_links(struct filter *filter)
         for (unsigned k = 0; k < context->nb_outputs; k++) {
             const AVFilterLink *link = context->outputs[k];
             double pixels = (double)link->w * link->h;
-            double rate = link->frame_rate.den > 0 ? av_q2d(link->frame_rate) : 0;
+            AVRational frame_rate = compat_link_frame_rate(link);
+            double rate = frame_rate.den > 0 ? av_q2d(frame_rate) : 0;
             if (link->type != AVMEDIA_TYPE_VIDEO)
                 continue;
             if (pixels > (double)limits->max_pixels)
