@@ -53,6 +53,7 @@ static void mux_finish(struct stage *stage)
         struct mux_track *track = &mux->tracks[i];
         drop_packets(track);
         av_bsf_free(&track->bsf);
+        av_packet_free(&track->picture);
         av_dict_free(&track->tags);
     }
     free(mux->tracks);
@@ -254,6 +255,11 @@ static int run_filters(struct mux *mux, struct mux_track *track, AVPacket *packe
 static int take_packet(struct mux *mux, struct mux_track *track, AVPacket *packet)
 {
     track->received++;
+    if (track->picture) { /* it is in the header */
+        track->packets++;
+        track->bytes += packet->size;
+        return 0;
+    }
     if (packet->dts != AV_NOPTS_VALUE)
         task_group_report(&mux->stage.run->group, track->scheduled,
                           av_rescale_q(packet->dts, packet->time_base, AV_TIME_BASE_Q));

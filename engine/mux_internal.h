@@ -25,6 +25,7 @@ struct mux_track {
     bool cover;  /* an attached picture */
     const struct port *from;
     AVDictionary *tags; /* of the source, with the plan's own */
+    AVPacket *picture; /* a cover that the container stores as an attachment, else NULL */
     int disposition;
     const char *demuxer; /* copies: where it was, "" else */
 

@@ -65,6 +65,19 @@ static void set_flag(int *flags, int flag, const char *value)
     *flags = on ? *flags | flag : *flags & ~flag;
 }
 
+/* Matroska keeps covers as attached files, which have a name and stand before all packets. */
+static int prepare_cover(struct mux_track *track, const AVPacket *picture, enum AVCodecID codec)
+{
+    bool png = codec == AV_CODEC_ID_PNG;
+    track->picture = av_packet_clone(picture);
+    if (!track->picture)
+        return AVERROR(ENOMEM);
+    int code = av_dict_set(&track->tags, "filename", png ? "cover.png" : "cover.jpg",
+                           AV_DICT_DONT_OVERWRITE);
+    return code < 0 ? code
+                    : av_dict_set(&track->tags, "mimetype", png ? "image/png" : "image/jpeg", 0);
+}
+
 static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_edge edge)
 {
     const struct plan *plan = mux->stage.run->plan;
@@ -92,6 +105,12 @@ static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_e
         if (!encoded)
             track->demuxer = media->format;
         code = copy_tags(&track->tags, stream->metadata, encoded);
+        const AVPacket *picture = &plan->nodes[type.source_node]
+                                       ->file->context->streams[type.source_stream]
+                                       ->attached_pic;
+        bool files = strcmp(mux->node->format->muxer, "matroska") == 0;
+        if (code >= 0 && track->cover && !encoded && files && picture->size > 0)
+            code = prepare_cover(track, picture, stream->parameters->codec_id);
     }
     track->sparse =
         track->cover || (track->kind != AVMEDIA_TYPE_VIDEO && track->kind != AVMEDIA_TYPE_AUDIO);
@@ -286,6 +305,40 @@ static int add_side_data(AVStream *stream, const AVStream *from)
     return code;
 }
 
+/* Makes a stream an attached file with the picture in it. */
+static int attach_picture(AVStream *stream, const AVPacket *picture)
+{
+    AVCodecParameters *par = stream->codecpar;
+    uint8_t *data = av_mallocz((size_t)picture->size + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (!data)
+        return AVERROR(ENOMEM);
+    memcpy(data, picture->data, (size_t)picture->size);
+    av_freep(&par->extradata);
+    par->extradata = data;
+    par->extradata_size = picture->size;
+    par->codec_type = AVMEDIA_TYPE_ATTACHMENT;
+    stream->disposition = 0;
+    return 0;
+}
+
+/* QuickTime's own list of languages knows only the bibliographic codes of ISO 639-2, where a
+ * language has two. */
+static int fit_language(const AVOutputFormat *format, AVDictionary **tags)
+{
+    static const char *const codes[][2] = {
+        {"sqi", "alb"}, {"hye", "arm"}, {"eus", "baq"}, {"mya", "bur"}, {"zho", "chi"},
+        {"ces", "cze"}, {"nld", "dut"}, {"fra", "fre"}, {"kat", "geo"}, {"deu", "ger"},
+        {"ell", "gre"}, {"isl", "ice"}, {"mkd", "mac"}, {"mri", "mao"}, {"msa", "may"},
+        {"fas", "per"}, {"ron", "rum"}, {"slk", "slo"}, {"bod", "tib"}, {"cym", "wel"},
+    };
+    const AVDictionaryEntry *language = av_dict_get(*tags, "language", NULL, 0);
+    bool quicktime = strcmp(format->name, "mov") == 0;
+    for (size_t i = 0; quicktime && language && i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(language->value, codes[i][0]) == 0)
+            return av_dict_set(tags, "language", codes[i][1], 0);
+    return 0;
+}
+
 static int add_stream(struct mux *mux, struct mux_track *track)
 {
     const struct track_format *format = track->from->format;
@@ -313,6 +366,10 @@ static int add_stream(struct mux *mux, struct mux_track *track)
         stream->codecpar->sample_aspect_ratio = from->sample_aspect_ratio;
     stream->sample_aspect_ratio = stream->codecpar->sample_aspect_ratio;
     stream->disposition = track->disposition;
+    if (track->picture && (code = attach_picture(stream, track->picture)) < 0)
+        return code;
+    if ((code = fit_language(mux->context->oformat, &track->tags)) < 0)
+        return code;
     return av_dict_copy(&stream->metadata, track->tags, 0);
 }
 
