@@ -166,6 +166,9 @@ int encode_prepare(struct encode *encode, struct error *e)
     if (rate && av_parse_video_rate(&encode->forced_rate, rate) < 0)
         return error_set(e, ERROR_INVALID_OPTION, "'%s' is no frame rate", rate);
     ask_outputs(encode);
+    encode->spec.even = named(encode->node->encoder->name,
+                              (const char *const[]){"libx264", "libx265", "libsvtav1",
+                                                    "libopenh264", "libkvazaar", NULL});
     prepare_pixel_formats(encode);
     return 0;
 }
@@ -334,13 +337,10 @@ static int64_t scaled(AVRational value, int scale)
 
 /* Older wrappers don't pass a mastering display on to x265, so it goes as a parameter, in the
  * units of its own documentation: 0.00002 for chromaticities, 0.0001 cd/m2 for luminance. */
-static int pass_hdr_to_x265(const struct encode *encode, const AVFrame *frame,
-                            AVDictionary **options)
+static void describe_hdr(const AVFrame *frame, char *text, size_t size)
 {
-    if (strcmp(encode->node->encoder->name, "libx265") != 0 || !is_hdr(frame))
-        return 0;
-    char text[512] = "", *at = text;
-    size_t left = sizeof text;
+    char *at = text;
+    size_t left = size;
     const AVFrameSideData *side =
         av_frame_get_side_data(frame, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
     const AVMasteringDisplayMetadata *display = side ? (const void *)side->data : NULL;
@@ -364,23 +364,31 @@ static int pass_hdr_to_x265(const struct encode *encode, const AVFrame *frame,
     const AVContentLightMetadata *light = side ? (const void *)side->data : NULL;
     if (light)
         snprintf(at, left, "%smax-cll=%u,%u", at > text ? ":" : "", light->MaxCLL, light->MaxFALL);
-    const AVDictionaryEntry *own = av_dict_get(*options, "x265-params", NULL, 0);
-    if (!*text || (own && strstr(own->value, "master-display")))
-        return 0;
-    char joined[2048];
-    snprintf(joined, sizeof joined, "%s%s%s", text, own ? ":" : "", own ? own->value : "");
-    return av_dict_set(options, "x265-params", joined, 0);
 }
 #else
-static int pass_hdr_to_x265(const struct encode *encode, const AVFrame *frame,
-                            AVDictionary **options)
+static void describe_hdr(const AVFrame *frame, char *text, size_t size)
 {
-    (void)encode;
     (void)frame;
-    (void)options;
-    return 0;
+    (void)size;
+    *text = '\0';
 }
 #endif
+
+/* Parameters that x265 gets in its own way: silence (it writes to stderr by itself), and HDR. What
+ * the plan says comes last and wins. */
+static int set_x265_params(const struct encode *encode, const AVFrame *frame,
+                           AVDictionary **options)
+{
+    if (strcmp(encode->node->encoder->name, "libx265") != 0)
+        return 0;
+    const AVDictionaryEntry *own = av_dict_get(*options, "x265-params", NULL, 0);
+    char hdr[512] = "", joined[2048];
+    if (is_hdr(frame) && !(own && strstr(own->value, "master-display")))
+        describe_hdr(frame, hdr, sizeof hdr);
+    snprintf(joined, sizeof joined, "log-level=none%s%s%s%s", *hdr ? ":" : "", hdr, own ? ":" : "",
+             own ? own->value : "");
+    return av_dict_set(options, "x265-params", joined, 0);
+}
 
 static void set_video(struct encode *encode, const AVFrame *frame)
 {
@@ -469,7 +477,7 @@ int encode_open(struct encode *encode, const AVFrame *frame)
     if (code >= 0)
         code = collect_options(encode->node, &options);
     if (code >= 0)
-        code = pass_hdr_to_x265(encode, frame, &options);
+        code = set_x265_params(encode, frame, &options);
     if (code >= 0)
         code = avcodec_open2(encode->codec, encoder, &options);
     const AVDictionaryEntry *unknown = av_dict_get(options, "", NULL, AV_DICT_IGNORE_SUFFIX);
@@ -490,3 +498,20 @@ int encode_open(struct encode *encode, const AVFrame *frame)
     av_dict_free(&options);
     return code;
 }
+
+#if LUMA_SANITIZED
+/* What the encoders' libraries lose by themselves, whoever calls them: x265 when it closes,
+ * libvorbis when it sets up surround sound. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_options(void);
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libx265.so\nleak:libvorbisenc.so\n";
+}
+
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
+#endif
