@@ -4,6 +4,7 @@
  */
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <libavutil/log.h>
@@ -81,6 +82,7 @@ static int cmd_help(int argc, char **argv)
 int main(int argc, char **argv)
 {
     av_log_set_level(AV_LOG_QUIET);
+    setenv("SVT_LOG", "0", 0); /* SVT-AV1 writes to stderr by itself: fatal errors only */
     if (argc < 2) {
         print_help(stderr);
         return STATUS_USAGE;
