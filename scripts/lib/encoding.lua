@@ -83,12 +83,8 @@ function encoding.video(video, stream, how)
   elseif how.codec == "vp9" then
     settings["cpu-used"] = vp9_speed[speed]
     settings["row-mt"] = 1
-    settings.bitrate = how.bitrate or 0
   elseif how.codec == "av1" then
     settings.preset = av1_speed[speed]
-  end
-  if how.codec == "h264" and stream.interlaced then
-    settings.flags = "+ildct+ilme"
   end
   -- These codecs think in luma and chroma; RGB would become 4:4:4, which few players show.
   if rgb[(stream.pixel_format or ""):sub(1, 3)] then
