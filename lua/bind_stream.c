@@ -240,21 +240,26 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
+/* No method, no field, no filter: the nearest of all their names. */
 static int refuse_name(lua_State *L, const char *name, const struct error *filter_error)
 {
-    const char *names[64];
+    enum { MOST = 1000 };
+    const char *names[MOST + 1];
     char hint[96];
-    int count = 0;
+    size_t filter_count, count = 0;
+    const char *const *filters = introspect_filters(&filter_count);
 
+    if (avfilter_get_by_name(name)) /* it is one, but refused */
+        return luaL_error(L, "%s", filter_error->message);
     for (const luaL_Reg *method = methods; method->name; method++)
         names[count++] = method->name;
     for (const struct media_field *field = media_fields; field->name; field++)
         names[count++] = field->name;
+    for (size_t i = 0; i < filter_count && count < MOST; i++)
+        names[count++] = filters[i];
     names[count] = NULL;
     bind_hint(name, names, hint, sizeof hint);
-    if (*hint && !strstr(filter_error->message, "did you mean"))
-        return luaL_error(L, "a stream has no '%s'%s", name, hint);
-    return luaL_error(L, "%s", filter_error->message);
+    return luaL_error(L, "a stream has no field and no filter '%s'%s", name, hint);
 }
 
 static int stream_index(lua_State *L)

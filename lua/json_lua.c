@@ -152,6 +152,35 @@ static bool set_field(json_t *object, const char *key, size_t length, json_t *va
     return done;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The same fields in the order of their names: a Lua table has none that lasts. Consumes the
+ * object. */
+static json_t *sort_fields(json_t *object)
+{
+    size_t count = json_object_size(object), i = 0;
+    const char **keys = malloc((count ? count : 1) * sizeof *keys);
+    json_t *sorted = keys ? json_object() : NULL;
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        if (keys)
+            keys[i++] = key;
+    }
+    if (sorted)
+        qsort(keys, count, sizeof *keys, compare_keys);
+    for (i = 0; sorted && i < count; i++)
+        json_object_set(sorted, keys[i], json_object_get(object, keys[i]));
+    free(keys);
+    json_decref(object);
+    return sorted;
+}
+
 static json_t *walk_object(struct walk *walk, int depth)
 {
     lua_State *L = walk->L;
@@ -171,7 +200,7 @@ static json_t *walk_object(struct walk *walk, int depth)
         lua_pop(L, 1);
     }
     walk->path[mark] = '\0';
-    return object;
+    return object ? sort_fields(object) : NULL;
 
 fail:
     lua_pop(L, 2);

@@ -20,8 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lua/bind.h"
 #include "lua/json_lua.h"
 #include "lua/sandbox.h"
+#include "lua/script.h"
 
 #define MEMORY  ((size_t)64 * 1024 * 1024)
 #define SECONDS 0.25
@@ -302,6 +304,73 @@ static void test_engine_time_is_not_counted(void **state)
     sandbox_destroy(&sandbox);
 }
 
+/* ---- the environment ---- */
+
+struct listing {
+    char *lines[400];
+    int count;
+};
+
+/* Adds "prefix.name type" for each field of what is behind the read-only view on top. */
+static void list_fields(lua_State *L, struct listing *listing, const char *prefix)
+{
+    assert_true(lua_getmetatable(L, -1));
+    lua_getfield(L, -1, "__readonly");
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        char name[100];
+        snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", lua_tostring(L, -2));
+        assert_in_range(listing->count, 0, 399);
+        assert_true(
+            asprintf(&listing->lines[listing->count++], "%s %s", name, luaL_typename(L, -1)) > 0);
+        if (lua_istable(L, -1))
+            list_fields(L, listing, name);
+    }
+    lua_pop(L, 2);
+}
+
+static int list_environment(lua_State *L)
+{
+    struct listing *listing = lua_touserdata(L, 1);
+    bind_open(L);
+    script_open_require(L, "");
+    lua_pushglobaltable(L);
+    list_fields(L, listing, "");
+    return 0;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Whatever a script can name; a new function must be looked at and written down. */
+static void test_environment_is_as_listed(void **state)
+{
+    (void)state;
+    const struct sandbox_settings settings = {.memory = MEMORY, .seconds = 20};
+    struct sandbox *sandbox;
+    struct sandbox_failure failure;
+    struct listing listing = {.count = 0};
+    assert_int_equal(sandbox_create(&sandbox, &settings, NULL), 0);
+    assert_int_equal(sandbox_run(sandbox, list_environment, &listing, &failure), 0);
+    sandbox_destroy(&sandbox);
+    qsort(listing.lines, (size_t)listing.count, sizeof *listing.lines, compare_lines);
+
+    FILE *file = fopen(SOURCE_DIR "/tests/lua/environment.txt", "re");
+    assert_non_null(file);
+    for (int i = 0; i <= listing.count; i++) {
+        char line[200] = "";
+        bool there = fgets(line, sizeof line, file) != NULL;
+        line[strcspn(line, "\n")] = '\0';
+        if (there != (i < listing.count) || (there && strcmp(line, listing.lines[i]) != 0))
+            fail_msg("environment.txt says '%s', there is '%s'", line,
+                     i < listing.count ? listing.lines[i] : "nothing more");
+        if (i < listing.count)
+            free(listing.lines[i]);
+    }
+    fclose(file);
+}
+
 /* ---- attacks ---- */
 
 static int verdict_fd;
@@ -458,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_any_small_memory_is_an_error),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_engine_time_is_not_counted),
+        cmocka_unit_test(test_environment_is_as_listed),
         cmocka_unit_test(test_attacks),
         cmocka_unit_test(test_shared_attacks),
     };

@@ -1,0 +1,635 @@
+/*
+ * Operations as a whole: scripts made here, run on small clips, and how each failure is told.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lua/operation.h"
+#include "tests/unit/plan_clips.h"
+
+static struct clips clips;
+static char scripts[96];
+
+/* ---- a world ---- */
+
+static int make_world(void **state)
+{
+    char lib[128];
+    (void)state;
+    av_log_set_level(AV_LOG_FATAL);
+    if (clips_init(&clips) != 0)
+        return -1;
+    snprintf(scripts, sizeof scripts, "%s/scripts", clips.folder);
+    snprintf(lib, sizeof lib, "%s/lib", scripts);
+    return mkdir(scripts, 0700) != 0 || mkdir(lib, 0700) != 0 ? -1 : 0;
+}
+
+static int remove_world(void **state)
+{
+    (void)state;
+    clips_finish(&clips);
+    return 0;
+}
+
+static void write_script(const char *name, const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s.lua", scripts, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* The operation "test" with a body for run(job), or with a table of its own. */
+static void write_run(const char *body)
+{
+    char text[8192];
+    snprintf(text, sizeof text,
+             "return { summary = 's', inputs = { min = 1, max = 2 }, options = {\n"
+             "{ 'factor', type = 'number', default = 2 }, { 'name', type = 'string' } },\n"
+             "run = function(job) local source = job.input\n%s\nend }\n",
+             body);
+    write_script("test", text);
+}
+#define BODY_LINE 4 /* where the body stands */
+
+static int paths_given;
+static char path_names[64][64];
+
+static int give_path(void *opaque, int index, const char *name, char *path, size_t size)
+{
+    (void)opaque;
+    paths_given++;
+    assert_in_range(index, 0, 63);
+    snprintf(path_names[index], sizeof path_names[index], "%s", name);
+    snprintf(path, size, "%s/out-%d", clips.folder, index);
+    return 0;
+}
+
+static void request_init(struct operation_request *request, struct operation_input *input)
+{
+    *input = (struct operation_input){clips.mp4, "holiday.mp4"};
+    *request = (struct operation_request){
+        .scripts = scripts,
+        .name = "test",
+        .inputs = input,
+        .input_count = 1,
+        .output_path = give_path,
+    };
+    paths_given = 0;
+}
+
+static int run_script(struct operation_outcome *outcome)
+{
+    struct operation_request request;
+    struct operation_input input;
+    request_init(&request, &input);
+    return operation_run(&request, outcome);
+}
+
+/* Runs a body that returns a value; its JSON text, malloc'ed. */
+static char *run_for_value(const char *body)
+{
+    struct operation_outcome outcome;
+    write_run(body);
+    if (run_script(&outcome) != 0)
+        fail_msg("%s: %s (%s:%d)", body, outcome.error.message, outcome.script, outcome.line);
+    char *text =
+        json_dumps(outcome.result, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+    operation_outcome_finish(&outcome);
+    return text;
+}
+
+/* ---- failures ---- */
+
+static void test_failures_of_a_run(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int code;
+        const char *message; /* NULL: not compared; else a part of it */
+        int line;            /* behind the body's first; -1: none */
+    } cases[] = {
+        {"", ERROR_SCRIPT, "run() declared no output and returned no result", -1},
+        {"\nerror('broken')", ERROR_SCRIPT, "broken", 1},
+        {"local x = nil\n\nreturn x.y", ERROR_SCRIPT, "attempt to index a nil value", 2},
+        {"answer = 1", ERROR_SCRIPT, "globals are read-only: put 'local' in front of 'answer'", 0},
+        {"return source.vidoe", ERROR_SCRIPT, "an input has no 'vidoe'; did you mean 'video'?", 0},
+        {"return job.ouput", ERROR_SCRIPT, "a job has no 'ouput'; did you mean 'output'?", 0},
+        {"return job.options.factr", ERROR_SCRIPT, "did you mean 'factor'?", 0},
+        {"job.options.factor = 3", ERROR_SCRIPT, "job.options is read-only", 0},
+        {"return source.video.widht", ERROR_SCRIPT, "did you mean 'width'?", 0},
+        {"\nreturn source.video:scal(1, 2)", ERROR_SCRIPT, "did you mean 'scale'?", 1},
+        {"return source.video:scale { widht = 2 }", ERROR_SCRIPT, "did you mean 'width'?", 0},
+        {"return source.video:scale { w = {} }", ERROR_SCRIPT, "not a table", 0},
+        {"return source.video:scale { w = 0/0 }", ERROR_SCRIPT, "not a finite number", 0},
+        {"return source.video:scale(1, 2, 3, 4, 5)", ERROR_SCRIPT, "without names", 0},
+        {"return source.video.scale(1)", ERROR_SCRIPT, "with a colon", 0},
+        {"return source.video:volume(2)", ERROR_SCRIPT, NULL, 0},
+        {"return source.video:encode { crf = 3 }", ERROR_SCRIPT, "encode needs a codec", 0},
+        {"return source.video:encode { codec = 'h265x' }", ERROR_SCRIPT, NULL, 0},
+        {"return source.video:encode { codec = 'h264', crff = 3 }", ERROR_SCRIPT,
+         "did you mean 'crf'?", 0},
+        {"return source.video:scale(2, 2):copy()", ERROR_SCRIPT, NULL, 0},
+        {"return source.video:copy():scale(2, 2)", ERROR_SCRIPT, "has no 'scale'", 0},
+        {"job:output { format = 'mp4', source.video }", ERROR_SCRIPT,
+         "track 1 is a stream: end it with :encode{...} or :copy()", 0},
+        {"job:output { format = 'mp4', 12 }", ERROR_SCRIPT, "track 1 is a number", 0},
+        {"job:output { fromat = 'mp4', source.video:copy() }", ERROR_SCRIPT,
+         "an output has no 'fromat'; did you mean 'format'?", 0},
+        {"job:output { format = 'mp44', source.video:copy() }", ERROR_SCRIPT, NULL, 0},
+        {"job:output { format = 'mp3', source.video:copy() }", ERROR_SCRIPT, NULL, 0},
+        {"job:output { format = 'mp4' }", ERROR_SCRIPT, "at least one track", 0},
+        {"job:output { not_larger_than = 5, source.video:copy() }", ERROR_SCRIPT, "go together", 0},
+        {"return source:between(2, 1)", ERROR_SCRIPT, "end after it begins", 0},
+        {"return source:at({})", ERROR_SCRIPT, "1 to 10000 times", 0},
+        {"return source:at(-1)", ERROR_SCRIPT, "from 0", 0},
+        {"return source:at('x')", ERROR_SCRIPT, NULL, 0},
+        {"return { f = print }", ERROR_SCRIPT, "result.f: a function can't be JSON", -1},
+        {"return source.video", ERROR_SCRIPT, "a userdata can't be JSON", -1},
+        {"require 'os'", ERROR_SCRIPT, "require finds scripts under lib only", 0},
+        {"require 'lib.nothing'", ERROR_SCRIPT, "there is no script 'lib/nothing.lua'", 0},
+        {"require 'lib...etc.passwd'", ERROR_SCRIPT, NULL, 0},
+        {"while true do end", ERROR_LIMIT_EXCEEDED, "processor time", -1},
+        {"local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", ERROR_OUT_OF_MEMORY,
+         NULL, -1},
+        {"job:fail('no_such_stream', 'there is no sound')", ERROR_NO_SUCH_STREAM,
+         "there is no sound", -1},
+        {"pcall(job.fail, job, 'invalid_input', 'no') return 1", ERROR_INVALID_INPUT, "no", -1},
+        {"job:fail('nonsense', 'x')", ERROR_SCRIPT, "there is no error code 'nonsense'", 0},
+        {"return source:at(1, { keyfame = true })", ERROR_SCRIPT, NULL, 0},
+        {"av.formats = 1", ERROR_SCRIPT, "av is read-only", 0},
+        {"return av.format", ERROR_SCRIPT, "av has no 'format'; did you mean 'formats'?", 0},
+        {"return av.can_copy(source.video, 'mp5')", ERROR_SCRIPT, "unknown format 'mp5'", 0},
+        {"source.video.width = 2", ERROR_SCRIPT, "a stream can't be changed", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct operation_request request;
+        struct operation_input input;
+        struct operation_outcome outcome;
+        request_init(&request, &input);
+        request.lua_time = 0.3;
+        request.lua_memory = (size_t)8 * 1024 * 1024;
+        write_run(cases[i].body);
+        int code = operation_run(&request, &outcome);
+        if (code != cases[i].code || outcome.error.code != code)
+            fail_msg("%s: %s: %s", cases[i].body, error_name(code), outcome.error.message);
+        if (cases[i].message && !strstr(outcome.error.message, cases[i].message))
+            fail_msg("%s: %s", cases[i].body, outcome.error.message);
+        if (strstr(outcome.error.message, ".lua:") || strstr(outcome.error.message, clips.folder))
+            fail_msg("%s: a place in the message: %s", cases[i].body, outcome.error.message);
+        if (cases[i].line >= 0) {
+            assert_string_equal(outcome.script, "test.lua");
+            if (outcome.line != BODY_LINE + cases[i].line)
+                fail_msg("%s: line %d", cases[i].body, outcome.line);
+            assert_non_null(strstr(outcome.traceback, "stack traceback"));
+        }
+        assert_int_equal(paths_given, 0);
+        operation_outcome_finish(&outcome);
+    }
+}
+
+static void test_broken_scripts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+        int line;
+    } cases[] = {
+        {"return {", "expected", 1},
+        {"local a\nreturn { summary = }", "unexpected symbol", 2},
+        {"return 12", "broken.lua: it must return a table, not a number", -1},
+        {"return { summary = 's', inputs = 1, options = {} }", "its table has no 'run'", -1},
+        {"return { sumary = 's' }", "its table has no 'summary'", -1},
+        {"return { summary = 's', inputs = 1, options = {}, run = print, chek = print }",
+         "unknown field 'chek'; did you mean 'check'?", -1},
+        {"return { summary = 's', inputs = 0, options = {}, run = print }", "'inputs' must be", -1},
+        {"return { summary = 's', inputs = 101, options = {}, run = print }", "'inputs' must be",
+         -1},
+        {"return { summary = 's', inputs = 1, options = { 'a' }, run = print }",
+         "an option must be a table", -1},
+        {"return { summary = 's', inputs = 1, options = { { 'a', type = 'x' } }, run = print }",
+         "option 'a': unknown type 'x'", -1},
+        {"return { summary = 's', inputs = 1, options = { { 'a', type = 'list', of = 'tim' } }, "
+         "run = print }",
+         "option 'a', its items: unknown type 'tim'; did you mean 'time'?", -1},
+        {"while true do end", "processor time", -1},
+        {"return job.input", "attempt to index a nil value (global 'job')", 1},
+        {"\27LuaS", NULL, -1},
+        {"local x = require 'lib.broken' return x", "there is no script", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct operation_outcome outcome;
+        write_script("broken", cases[i].text);
+        json_t *description = operation_describe(scripts, "broken", &outcome);
+        assert_null(description);
+        if (cases[i].message && !strstr(outcome.error.message, cases[i].message))
+            fail_msg("%s: %s", cases[i].text, outcome.error.message);
+        if (cases[i].line > 0)
+            assert_int_equal(outcome.line, cases[i].line);
+        operation_outcome_finish(&outcome);
+    }
+}
+
+static void test_requests_that_do_not_fit(void **state)
+{
+    (void)state;
+    struct operation_request request;
+    struct operation_input input, many[3];
+    struct operation_outcome outcome;
+    write_run("return 1");
+
+    request_init(&request, &input);
+    for (int i = 0; i < 3; i++)
+        many[i] = input;
+    request.inputs = many;
+    request.input_count = 3;
+    assert_int_equal(operation_run(&request, &outcome), ERROR_INVALID_INPUT);
+    assert_string_equal(outcome.error.message, "the operation 'test' takes 1 to 2 inputs, not 3");
+    operation_outcome_finish(&outcome);
+
+    request_init(&request, &input);
+    request.options = json_pack("{s:s}", "factr", "x");
+    assert_int_equal(operation_run(&request, &outcome), ERROR_INVALID_OPTION);
+    assert_string_equal(outcome.error.path, "options.factr");
+    operation_outcome_finish(&outcome);
+    json_decref(request.options);
+
+    write_script("text", "not media at all, whatever the name says\n");
+    char path[200];
+    snprintf(path, sizeof path, "%s/text.lua", scripts);
+    request_init(&request, &input);
+    input = (struct operation_input){path, "text.lua"};
+    assert_int_equal(operation_run(&request, &outcome), ERROR_UNSUPPORTED_MEDIA);
+    assert_string_equal(outcome.error.path, "inputs[0]");
+    assert_null(strstr(outcome.error.message, clips.folder));
+    operation_outcome_finish(&outcome);
+}
+
+static void test_check_refuses(void **state)
+{
+    (void)state;
+    struct operation_request request;
+    struct operation_input input;
+    struct operation_outcome outcome;
+    write_script("test",
+                 "return { summary = 's', inputs = 1, options = { { 'a', type = 'integer' } },"
+                 "check = function(options, inputs)"
+                 "  if options.a == 3 and inputs[1].video then return 'not three', 'a' end"
+                 " end,"
+                 "run = function(job) return job.options.a end }");
+    request_init(&request, &input);
+    request.options = json_pack("{s:i}", "a", 3);
+    assert_int_equal(operation_run(&request, &outcome), ERROR_INVALID_OPTION);
+    json_t *shown = operation_error_json(&outcome);
+    char *text = json_dumps(shown, JSON_SORT_KEYS);
+    assert_string_equal(text, "{\"code\": \"invalid_option\", \"details\": {\"got\": 3, \"path\": "
+                              "\"options.a\"}, \"message\": \"not three\"}");
+    free(text);
+    json_decref(shown);
+    operation_outcome_finish(&outcome);
+    json_object_set_new(request.options, "a", json_integer(4));
+    assert_int_equal(operation_run(&request, &outcome), 0);
+    assert_int_equal(json_integer_value(outcome.result), 4);
+    operation_outcome_finish(&outcome);
+    json_decref(request.options);
+}
+
+static void test_errors_as_json(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("job:fail('no_such_stream', 'none', { path = 'options.track', got = 3, expected = "
+              "'1 or 2' })");
+    run_script(&outcome);
+    json_t *shown = operation_error_json(&outcome);
+    char *text = json_dumps(shown, JSON_SORT_KEYS);
+    assert_string_equal(text,
+                        "{\"code\": \"no_such_stream\", \"details\": {\"expected\": \"1 or "
+                        "2\", \"got\": 3, \"path\": \"options.track\"}, \"message\": \"none\"}");
+    free(text);
+    json_decref(shown);
+    operation_outcome_finish(&outcome);
+
+    write_run("\nerror('x')");
+    run_script(&outcome);
+    shown = operation_error_json(&outcome);
+    json_t *details = json_object_get(shown, "details");
+    assert_string_equal(json_string_value(json_object_get(details, "script")), "test.lua");
+    assert_int_equal(json_integer_value(json_object_get(details, "line")), BODY_LINE + 1);
+    assert_non_null(json_object_get(details, "traceback"));
+    json_decref(shown);
+    operation_outcome_finish(&outcome);
+}
+
+/* ---- what scripts see ---- */
+
+static void test_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *value;
+    } cases[] = {
+        {"return job.options.factor", "2"},
+        {"return { job.options.name }", "{}"},
+        {"return job.operation", "\"test\""},
+        {"return { source.format, source.family, source.name, #source.streams, #source.videos, "
+         "#source.audios, #source.subtitles, #source.pictures }",
+         "[\"mov,mp4,m4a,3gp,3g2,mj2\",\"mp4\",\"holiday.mp4\",2,1,1,0,0]"},
+        {"return source.size > 1000 and source.bit_rate > 1000 and source.duration > 1.9", "true"},
+        {"return source.subtitle == nil", "true"},
+        {"local v = source.video return { v.kind, v.index, v.codec, v.width, v.height, "
+         "v.display_width, v.rotation, v.frame_rate, v.pixel_format, v.attached_picture, "
+         "v.sample_rate == nil, v.color.hdr }",
+         "[\"video\",0,\"h264\",320,240,320,0,25.0,\"yuv420p\",false,true,false]"},
+        {"local a = source.audio return { a.kind, a.codec, a.sample_rate, a.channels, a.layout, "
+         "a.width == nil }",
+         "[\"audio\",\"aac\",48000,2,\"stereo\",true]"},
+        {"return source.video == source.videos[1] and source.video ~= source.audio", "true"},
+        {"local v = source.video:scale(2, 2) return { v.kind, v.width == nil, v.default }",
+         "[\"video\",true,true]"},
+        {"return { tostring(source), tostring(source.video), tostring(source.audio:volume(1)), "
+         "tostring(source.video:copy()) }",
+         "[\"input 'holiday.mp4'\",\"video stream 0 (h264)\",\"audio stream\",\"track\"]"},
+        {"local r = source:between('0:00.5', 1.5) return { r.duration, r.video.duration }",
+         "[1.0,1.0]"},
+        {"return { source:from(1.5).duration <= 0.6, source:to(1).duration }", "[true,1.0]"},
+        {"local a, b, c = source.audio:split(3) return { a.kind, c.kind, b ~= c }",
+         "[\"audio\",\"audio\",true]"},
+        {"local v, a = av.concat { { source.video, source.audio }, { source.video, source.audio } "
+         "} "
+         "return { v.kind, a.kind }",
+         "[\"video\",\"audio\"]"},
+        {"return av.source('color', { c = 'red', size = '16x16', d = 1 }).kind", "\"video\""},
+        {"return { source.audio:amix(source.audio, source.audio).kind }", "[\"audio\"]"},
+        {"return { (av.can_copy(source.video, 'mp4')), (av.can_copy(source.video, 'webm')), "
+         "av.holds('mp4', 'h264'), av.holds('webm', 'h264') }",
+         "[true,false,true,false]"},
+        {"return { av.formats.mp4.video, av.formats.mp3.room.audio, #av.filters > 100, "
+         "#av.encoders "
+         "> 20, av.null == nil }",
+         "[\"h264\",1,true,true,false]"},
+        {"local n = 0 for name in pairs(job.options) do n = n + 1 end return { n, #job.inputs }",
+         "[1,1]"},
+        {"return require('lib.shared').twice(job.options.factor)", "4"},
+        {"local d = source:describe() return { d.streams[1].codec, d.brand, d.streams[1].title == "
+         "av.null, #d.chapters }",
+         "[\"h264\",\"isom\",true,0]"},
+        {"job:output { name = 'a/b\\1.txt', text = 'x' } return job:output { source.video:copy() "
+         "}.name",
+         "\"holiday.mp4\""},
+    };
+    write_script("lib/shared", "return { twice = function(x) return x * 2 end }");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = run_for_value(cases[i].body);
+        if (strcmp(text, cases[i].value) != 0)
+            fail_msg("%s: %s", cases[i].body, text);
+        free(text);
+    }
+}
+
+static void test_no_field_hides_a_filter(void **state)
+{
+    (void)state;
+    /* those that mean the same, and a source filter, which is no method */
+    char *text =
+        run_for_value("local same = { split = true, copy = true, color = true }\n"
+                      "local hidden = {}\n"
+                      "for _, name in ipairs(av.filters) do\n"
+                      "  if not same[name] and type(source.video[name]) ~= 'function' then\n"
+                      "    hidden[#hidden + 1] = name\n"
+                      "  end\n"
+                      "end\n"
+                      "return table.concat(hidden, ' ')");
+    assert_string_equal(text, "\"\"");
+    free(text);
+}
+
+static void test_notes_are_bounded(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("for i = 1, 1000 do job:note(('\\u{e9}'):rep(1000)) end return 1");
+    assert_int_equal(run_script(&outcome), 0);
+    assert_int_equal(json_array_size(outcome.notes), 101);
+    assert_true(json_string_length(json_array_get(outcome.notes, 0)) <= 503);
+    operation_outcome_finish(&outcome);
+}
+
+/* ---- descriptions ---- */
+
+static void test_describe(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *inputs, *shown;
+    } cases[] = {
+        {"1", "{\"max\": 1, \"min\": 1}"},
+        {"2", "{\"max\": 2, \"min\": 2}"},
+        {"{ min = 2, max = 100 }", "{\"max\": 100, \"min\": 2}"},
+        {"{ min = 1, roles = { 'media', 'subtitles' } }",
+         "{\"max\": 2, \"min\": 1, \"roles\": [\"media\", \"subtitles\"]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct operation_outcome outcome;
+        char script[1024];
+        snprintf(script, sizeof script,
+                 "return { summary = 'Do it', inputs = %s, options = { { 'a', type = 'list', of = "
+                 "'time', default = {} } }, examples = { {}, { a = { 1 } } }, run = print }",
+                 cases[i].inputs);
+        write_script("described", script);
+        json_t *description = operation_describe(scripts, "described", &outcome);
+        if (!description)
+            fail_msg("%s: %s", cases[i].inputs, outcome.error.message);
+        char *inputs = json_dumps(json_object_get(description, "inputs"), JSON_SORT_KEYS);
+        char *options = json_dumps(json_object_get(description, "options"), JSON_SORT_KEYS);
+        char *examples = json_dumps(json_object_get(description, "examples"), JSON_SORT_KEYS);
+        assert_string_equal(inputs, cases[i].shown);
+        assert_string_equal(options, "[{\"default\": [], \"name\": \"a\", \"of\": {\"type\": "
+                                     "\"time\"}, \"type\": \"list\"}]");
+        assert_string_equal(examples, "[{}, {\"a\": [1]}]");
+        free(inputs);
+        free(options);
+        free(examples);
+        json_decref(description);
+        operation_outcome_finish(&outcome);
+    }
+    json_t *list = operation_list(scripts);
+    assert_true(json_array_size(list) >= 2);
+    json_decref(list);
+    list = operation_list("/nonexistent");
+    assert_int_equal(json_array_size(list), 0);
+    json_decref(list);
+}
+
+/* ---- runs ---- */
+
+static const json_t *output_field(const struct operation_outcome *outcome, size_t i,
+                                  const char *name)
+{
+    return json_object_get(json_array_get(outcome->outputs, i), name);
+}
+
+static void test_copy(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("job:note('copied') job:output { format = 'mkv', source.video:copy(), nil, false, "
+              "[7] = source.audio:copy() }");
+    if (run_script(&outcome) != 0)
+        fail_msg("%s", outcome.error.message);
+    assert_int_equal(json_array_size(outcome.outputs), 1);
+    assert_string_equal(json_string_value(output_field(&outcome, 0, "name")), "holiday.mkv");
+    assert_string_equal(json_string_value(output_field(&outcome, 0, "mime")), "video/x-matroska");
+    assert_true(json_integer_value(output_field(&outcome, 0, "size")) > 1000);
+    const json_t *streams = json_object_get(output_field(&outcome, 0, "media"), "streams");
+    assert_int_equal(json_array_size(streams), 2);
+    assert_int_equal(json_array_size(outcome.notes), 1);
+    assert_true(json_is_null(outcome.result));
+    operation_outcome_finish(&outcome);
+}
+
+static void test_several_outputs(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("job:output { name = 'list.vtt', text = function(made)\n"
+              "  return 'WEBVTT ' .. #made .. ' ' .. made[1].name end }\n"
+              "job:output { format = 'jpg', each_picture = true,\n"
+              "  source:at({ 0.2, 0.9, 1.4 }):scale(64, 48):encode { codec = 'mjpeg' } }\n"
+              "job:output { format = 'm4a', source.audio:copy() }\n"
+              "return { made = true }");
+    if (run_script(&outcome) != 0)
+        fail_msg("%s", outcome.error.message);
+    static const char *const mimes[] = {"text/vtt", "audio/mp4", "image/jpeg", "image/jpeg",
+                                        "image/jpeg"};
+    assert_int_equal(json_array_size(outcome.outputs), 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(json_integer_value(output_field(&outcome, i, "index")), i);
+        assert_string_equal(json_string_value(output_field(&outcome, i, "mime")), mimes[i]);
+        assert_string_equal(json_string_value(output_field(&outcome, i, "name")), path_names[i]);
+    }
+    const json_t *media = output_field(&outcome, 3, "media");
+    assert_in_range((int)(json_number_value(json_object_get(media, "time")) * 1000), 850, 950);
+    char path[200], text[64] = "";
+    snprintf(path, sizeof path, "%s/out-0", clips.folder);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    assert_memory_equal(text, "WEBVTT 4 ", 9);
+    operation_outcome_finish(&outcome);
+}
+
+static void test_alternative(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("job:output { format = 'mp4', source.video:encode { codec = 'h264', crf = 1 },\n"
+              "  not_larger_than = 1000, otherwise = function()\n"
+              "    job:note('kept') return { format = 'mkv', source.video:copy() } end }");
+    if (run_script(&outcome) != 0)
+        fail_msg("%s", outcome.error.message);
+    assert_int_equal(json_array_size(outcome.outputs), 1);
+    assert_string_equal(json_string_value(output_field(&outcome, 0, "name")), "holiday.mkv");
+    assert_int_equal(json_integer_value(output_field(&outcome, 0, "index")), 0);
+    assert_string_equal(json_string_value(json_array_get(outcome.notes, 0)), "kept");
+    operation_outcome_finish(&outcome);
+}
+
+static void test_explain(void **state)
+{
+    (void)state;
+    struct operation_request request;
+    struct operation_input input;
+    struct operation_outcome outcome;
+    write_run(
+        "job:output { format = 'mp4', source.video:scale(64, 48):encode { codec = 'h264' } }");
+    request_init(&request, &input);
+    request.explain_only = true;
+    assert_int_equal(operation_run(&request, &outcome), 0);
+    assert_non_null(strstr(outcome.explain_text, "scale"));
+    assert_non_null(strstr(outcome.explain_dot, "digraph"));
+    assert_non_null(strstr(outcome.explain_ffmpeg, "ffmpeg"));
+    assert_int_equal(paths_given, 0);
+    operation_outcome_finish(&outcome);
+
+    char *text = run_for_value(
+        "local o = job:output { format = 'mp4', source.video:copy() }\n"
+        "return { av.explain(o) ~= '', av.explain(job, 'dot'):find('digraph') ~= nil,\n"
+        "  av.explain(o, 'ffmpeg'):find('ffmpeg') ~= nil }");
+    assert_string_equal(text, "[true,true,true]");
+    free(text);
+}
+
+static double planned_cost;
+
+static int refuse_cost(void *opaque, double cost)
+{
+    (void)opaque;
+    planned_cost = cost;
+    return ERROR_CANCELLED;
+}
+
+static void test_planned_may_stop(void **state)
+{
+    (void)state;
+    struct operation_request request;
+    struct operation_input input;
+    struct operation_outcome outcome;
+    write_run("job:output { format = 'mp4', source.video:encode { codec = 'h264' } }");
+    request_init(&request, &input);
+    request.planned = refuse_cost;
+    assert_int_equal(operation_run(&request, &outcome), ERROR_CANCELLED);
+    assert_true(planned_cost > 0);
+    assert_int_equal(paths_given, 0);
+    operation_outcome_finish(&outcome);
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    struct operation_request request;
+    struct operation_input input;
+    struct operation_outcome outcome;
+    struct pipeline_control control = {.cancel = 1};
+    write_run("while true do end");
+    request_init(&request, &input);
+    request.control = &control;
+    assert_int_equal(operation_run(&request, &outcome), ERROR_CANCELLED);
+    operation_outcome_finish(&outcome);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_failures_of_a_run),
+        cmocka_unit_test(test_broken_scripts),
+        cmocka_unit_test(test_requests_that_do_not_fit),
+        cmocka_unit_test(test_check_refuses),
+        cmocka_unit_test(test_errors_as_json),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_no_field_hides_a_filter),
+        cmocka_unit_test(test_notes_are_bounded),
+        cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_several_outputs),
+        cmocka_unit_test(test_alternative),
+        cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_planned_may_stop),
+        cmocka_unit_test(test_cancel),
+    };
+    return cmocka_run_group_tests(tests, make_world, remove_world);
+}
