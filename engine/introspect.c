@@ -313,7 +313,9 @@ static const struct {
     {"amr_wb", {"libvo_amrwbenc"}},
     {"mp2", {"mp2", "libtwolame"}},
     {"gsm", {"libgsm"}},
+    {"subrip", {"subrip"}},
     {"srt", {"subrip"}},
+    {"ass", {"ass"}},
     {"vtt", {"webvtt"}},
     {"ssa", {"ass"}},
 };

@@ -120,7 +120,7 @@ struct plan_output {
     const AVDictionary *metadata; /* global tags; copied */
     int metadata_from;            /* input node whose global tags come first, or -1 */
     int chapters_from;            /* input node whose chapters are kept, or -1 */
-    bool faststart;               /* mp4 family: index in front */
+    bool faststart;               /* mp4 family: index in front; others: nothing */
     int64_t max_size;             /* bytes; 0: only the policy's limit. Exceeded: limit_exceeded */
     bool each_picture; /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
 };

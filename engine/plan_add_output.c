@@ -9,6 +9,7 @@
 
 #include "engine/introspect_internal.h"
 #include "engine/plan_build.h"
+#include "engine/policy_internal.h"
 
 enum { NAME_BYTES = 200 };
 
@@ -353,7 +354,7 @@ int plan_add_output(struct plan *plan, const struct plan_output *output, struct 
     node->format = format;
     node->metadata_from = output->metadata_from;
     node->chapters_from = output->chapters_from;
-    node->faststart = output->faststart;
+    node->faststart = output->faststart && policy_listed(format->muxer, "mp4 mov ipod 3gp");
     node->each_picture = output->each_picture;
     node->max_size = output->max_size;
     return plan_append(plan, node, e);

@@ -196,7 +196,7 @@ static void encoders_are_chosen_by_preference(void **state)
         {"flac", AVMEDIA_TYPE_AUDIO, "flac"},
         {"pcm_s16le", AVMEDIA_TYPE_AUDIO, "pcm_s16le"},
         {"ac3", AVMEDIA_TYPE_AUDIO, "ac3"},
-        {"subrip", AVMEDIA_TYPE_SUBTITLE, NULL},
+        {"subrip", AVMEDIA_TYPE_SUBTITLE, "subrip"},
         {"mov_text", AVMEDIA_TYPE_SUBTITLE, "mov_text"},
         {"webvtt", AVMEDIA_TYPE_SUBTITLE, "webvtt"},
         {"aac", AVMEDIA_TYPE_UNKNOWN, "aac"},
