@@ -201,6 +201,87 @@ static void test_failures_of_a_run(void **state)
     }
 }
 
+/* What reaches for more than a script has. */
+static void test_escapes_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "return getmetatable(source)",
+        "return getmetatable(source.video).__gc",
+        "return source.__gc(source)",
+        "return source.video.encode({})",
+        "return source.from({}, 1)",
+        "return source.video.scale(source, 1)",
+        "return job.note('x')",
+        "return job.output({ source.video:copy() })",
+        "return job.fail({}, 'internal', 'x')",
+        "return source.video:geq { lum = 'while(1,1)' }",
+        "return source.video:movie { filename = '/etc/passwd' }",
+        "return av.source('movie', { filename = '/etc/passwd' })",
+        "return source.video:drawtext { textfile = '/etc/passwd' }",
+        "return source.video:subtitles('/etc/passwd')",
+        "return source.video:metadata { file = '/tmp/x' }",
+        "return source.video:sendcmd { filename = '/etc/passwd' }",
+        "return source.video:encode { codec = 'libx264', ['x264-params'] = 'dump-yuv=/tmp/x' }",
+        "return source.video:encode { codec = 'libx264', stats = '/tmp/x', passlogfile = '/tmp/x' "
+        "}",
+        "return source.video:copy { bsf = 'noise,x=/etc/passwd' }",
+        "job:output { format = 'tee', source.video:copy() }",
+        "job:output { format = 'segment', source.video:copy() }",
+        "return source.video:scale { w = 'x\\0y' }",
+        "return source.video:split(1 << 40)",
+        "return av.concat(setmetatable({}, { __len = function() return 1 << 40 end }))",
+        "return source:at(setmetatable({}, { __len = function() return 1 << 40 end }))",
+        "for i = 1, 1 << 30 do source:from(i) end",
+        "for i = 1, 1 << 30 do job:output { source.video:copy() } end",
+        "return require '../../etc/passwd'",
+        "return require '/etc/passwd'",
+        "for _, s in ipairs(source.streams) do error('boom') end",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct operation_outcome outcome;
+        write_run(bodies[i]);
+        int code = run_script(&outcome);
+        if (code != ERROR_SCRIPT && code != ERROR_LIMIT_EXCEEDED)
+            fail_msg("%s: %s: %s", bodies[i], error_name(code), outcome.error.message);
+        assert_int_equal(paths_given, 0);
+        operation_outcome_finish(&outcome);
+    }
+}
+
+static void test_a_value_adds_no_filter(void **state)
+{
+    (void)state;
+    char *text = run_for_value(
+        "local v = source.video:drawtext { text = \"x',movie=/etc/passwd,nullsink;[0:v]null\" }\n"
+        "local o = job:output { format = 'mp4', v:encode { codec = 'h264' } }\n"
+        "local _, filters = av.explain(o):gsub('] filter ', '')\n"
+        "return { av.explain(o):find('nullsink', 1, true) ~= nil, filters }");
+    assert_string_equal(text, "[true,1]");
+    free(text);
+}
+
+/* Scripts that fail when the pipeline has run already. */
+static void test_late_failures(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "job:output { name = 'a.txt', text = function() error('late') end }",
+        "job:output { name = 'a.txt', text = function() return {} end }",
+        "job:output { format = 'mp4', source.video:copy(), not_larger_than = 10,\n"
+        "  otherwise = function() error('late') end }",
+        "job:output { format = 'mp4', source.video:copy(), not_larger_than = 10,\n"
+        "  otherwise = function() return { name = 'x.txt', text = 'x' } end }",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct operation_outcome outcome;
+        write_run(bodies[i]);
+        assert_int_equal(run_script(&outcome), ERROR_SCRIPT);
+        assert_null(outcome.outputs);
+        operation_outcome_finish(&outcome);
+    }
+}
+
 static void test_broken_scripts(void **state)
 {
     (void)state;
@@ -616,6 +697,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failures_of_a_run),
+        cmocka_unit_test(test_escapes_are_refused),
+        cmocka_unit_test(test_a_value_adds_no_filter),
+        cmocka_unit_test(test_late_failures),
         cmocka_unit_test(test_broken_scripts),
         cmocka_unit_test(test_requests_that_do_not_fit),
         cmocka_unit_test(test_check_refuses),
