@@ -16,7 +16,8 @@
 #include "engine/pipeline_internal.h"
 
 enum {
-    JUMP_SECONDS = 10,       /* further than this, timestamps have jumped (ffmpeg's default) */
+    JUMP_SECONDS = 10, /* further than this, timestamps have jumped (ffmpeg's default) */
+    BACK_MICROSECONDS = 100000,
     KEYFRAME_PATIENCE = 300, /* packets to wait for a copy's first keyframe */
     SETTLE_PACKETS = 20000,  /* packets to look for a keyframe at, after a seek */
     MAX_READ_ERRORS = 100,   /* in a row */
@@ -254,8 +255,8 @@ static int64_t packet_duration(const struct demux *demux, const struct demux_str
     return 0;
 }
 
-/* Transport streams and the like may jump: what is more than JUMP_SECONDS off is moved to where
- * the stream was expected to go on, for all streams alike. */
+/* Transport streams and the like may jump: what is more than JUMP_SECONDS ahead, or clearly back,
+ * is moved to where the stream was expected to go on, for all streams alike. */
 static void take_out_jump(struct demux *demux, struct demux_stream *stream, AVPacket *packet)
 {
     bool may_jump = (demux->source.context->iformat->flags & AVFMT_TS_DISCONT) != 0;
@@ -264,7 +265,7 @@ static void take_out_jump(struct demux *demux, struct demux_stream *stream, AVPa
     if (stream->kind != AVMEDIA_TYPE_VIDEO && stream->kind != AVMEDIA_TYPE_AUDIO)
         return;
     int64_t off = av_rescale_q(packet->dts - stream->expected, stream->time_base, AV_TIME_BASE_Q);
-    if (off > -JUMP_SECONDS * INT64_C(1000000) && off < JUMP_SECONDS * INT64_C(1000000))
+    if (off > -BACK_MICROSECONDS && off < JUMP_SECONDS * INT64_C(1000000))
         return;
     demux->jump += off;
     int64_t ticks = packet->dts - stream->expected;

@@ -134,9 +134,21 @@ static int64_t snap(const struct encode *encode, int64_t pts, AVRational from)
                            av_rescale_q(1, (AVRational){1, 1000}, time_base));
     if (frame <= 1 || jitter * 4 > frame)
         return pts;
-    int64_t index = av_rescale_q(pts, time_base, av_inv_q(encode->frame_rate));
-    int64_t grid = av_rescale_q(index, av_inv_q(encode->frame_rate), time_base);
+    AVRational step = av_inv_q(encode->frame_rate);
+    int64_t index = av_rescale_q(pts - encode->origin, time_base, step);
+    int64_t grid = encode->origin + av_rescale_q(index, step, time_base);
     return llabs(grid - pts) <= jitter ? grid : pts;
+}
+
+/* A length that is that of a steady frame but for the rounding of a coarse clock. */
+static int64_t steady_length(const struct encode *encode, int64_t duration)
+{
+    AVRational time_base = encode->codec->time_base;
+    if (!encode->steady)
+        return duration;
+    int64_t frame = FFMAX(av_rescale_q(1, av_inv_q(encode->frame_rate), time_base), 1);
+    int64_t jitter = av_rescale_q(1, (AVRational){1, 1000}, time_base);
+    return llabs(duration - frame) <= jitter ? frame : duration;
 }
 
 static int64_t nominal_duration(const struct encode *encode, const AVFrame *frame, bool direct)
@@ -144,7 +156,7 @@ static int64_t nominal_duration(const struct encode *encode, const AVFrame *fram
     AVRational time_base = encode->codec->time_base;
     int64_t own = direct ? compat_frame_duration(frame) : 0;
     if (own > 0)
-        return FFMAX(av_rescale_q(own, frame->time_base, time_base), 1);
+        return steady_length(encode, FFMAX(av_rescale_q(own, frame->time_base, time_base), 1));
     if (encode->frame_rate.num > 0 && (encode->steady || encode->step <= 0))
         return FFMAX(av_rescale_q(1, av_inv_q(encode->frame_rate), time_base), 1);
     return FFMAX(encode->step, 1);
@@ -161,7 +173,10 @@ static bool time_picture(struct encode *encode, AVFrame *frame)
         encode->dropped++;
         return false;
     }
-    int64_t pts = snap(encode, av_rescale_q(from, frame->time_base, time_base), frame->time_base);
+    int64_t pts = av_rescale_q(from, frame->time_base, time_base);
+    if (encode->last == AV_NOPTS_VALUE)
+        encode->origin = pts;
+    pts = snap(encode, pts, frame->time_base);
     if (encode->last != AV_NOPTS_VALUE && pts <= encode->last)
         pts = encode->last + 1;
     if (encode->last != AV_NOPTS_VALUE)
@@ -355,9 +370,10 @@ static void time_last(struct encode *encode, int64_t end)
         is_constant(encode))
         return;
     struct frame_time *last = &encode->times[(encode->time_count - 1) % FRAME_TIMES];
-    int64_t duration = av_rescale_q(end, AV_TIME_BASE_Q, encode->codec->time_base) - last->pts;
+    AVRational time_base = encode->codec->time_base;
+    int64_t duration = av_rescale_q(end, AV_TIME_BASE_Q, time_base) - last->pts;
     if (duration > 0)
-        last->duration = duration;
+        last->duration = steady_length(encode, duration);
 }
 
 static int finish_encoding(struct encode *encode, int64_t end)

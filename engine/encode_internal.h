@@ -37,6 +37,7 @@ struct encode {
     struct chain convert, chunk;
     AVFrame *frame;
     AVPacket *packet, *held;
+    int64_t origin;    /* timestamp of the first frame, where the grid of a steady rate begins */
     int64_t last;      /* timestamp of the last frame, on the encoder's time base */
     int64_t last_from; /* the same before rounding, on the frames' time base */
     int64_t step;      /* between the last two */

@@ -50,6 +50,8 @@ bool frame_spec_takes(const struct frame_spec *spec, const AVFrame *frame)
                layout_listed(spec, &frame->ch_layout);
     if (spec->constant_rate.num > 0)
         return false;
+    if (spec->even && (frame->width % 2 != 0 || frame->height % 2 != 0))
+        return false;
     if (spec->width > 0 && (spec->width != frame->width || spec->height != frame->height))
         return false;
     return listed((const int *)spec->pixel_formats, spec->pixel_format_count, frame->format);
@@ -260,6 +262,10 @@ static int convert_video(AVFilterGraph *graph, const struct frame_spec *spec,
 
     if (spec->constant_rate.num > 0)
         code = follow(graph, "fps", (const char *[]){"fps", rate, NULL}, tail, pad, e);
+    if (code == 0 && spec->even && spec->width == 0)
+        code =
+            follow(graph, "crop", (const char *[]){"w", "iw-mod(iw,2)", "h", "ih-mod(ih,2)", NULL},
+                   tail, pad, e);
     if (code == 0 && spec->width > 0)
         code = follow(graph, "scale",
                       (const char *[]){"w", width, "h", height, "flags", "bicubic", NULL}, tail,

@@ -24,6 +24,7 @@ struct frame_spec {
     int pixel_format_count;
     int width, height;        /* 0: any */
     AVRational aspect;        /* with width: the sample aspect to keep; 0/1: any */
+    bool even;                /* width and height without remainder by two: cut to it */
     AVRational constant_rate; /* frames a second; num 0: as they come */
     enum AVSampleFormat sample_formats[SPEC_FORMATS];
     int sample_format_count;

@@ -102,7 +102,8 @@ int queue_send(struct queue *queue, const struct queue_item *item)
 
     pthread_mutex_lock(&queue->lock);
     struct input_state *input = &queue->inputs[item->input];
-    while (payload && !queue->aborted && !input->receive_finished && full(queue, bytes))
+    while (payload && !queue->aborted && !input->receive_finished && !input->send_finished &&
+           full(queue, bytes))
         pthread_cond_wait(&queue->can_send, &queue->lock);
     if (queue->aborted) {
         result = QUEUE_ABORTED;
