@@ -13,6 +13,9 @@
 #include <emmintrin.h>
 #endif
 
+/* What an error loses when it is passed on: one level can't be seen, and would be mere noise. */
+enum { UNSEEN = SPACE_ONE };
+
 static inline int clip(int value, int low, int high)
 {
     value = value < low ? low : value;
@@ -42,6 +45,7 @@ void palette_choose_plain(const struct choice *c, struct choice_row *row, int fr
             const int limit = c->limits[entry][0];
             for (int k = 0; k < 3; k++) {
                 now[k] = clip(point[k] - c->search->points[entry][k], -limit, limit);
+                now[k] -= clip(now[k], -UNSEEN, UNSEEN);
             }
         }
         row->entries[x] = (uint8_t)entry;
@@ -193,6 +197,8 @@ static inline __attribute__((always_inline)) void step(const struct constants *c
         error = _mm_sub_epi16(point, load_point(c->points[entry]));
         error = _mm_max_epi16(error, _mm_sub_epi16(_mm_setzero_si128(), limit));
         error = _mm_min_epi16(error, limit);
+        __m128i unseen = _mm_max_epi16(error, _mm_set1_epi16(-UNSEEN));
+        error = _mm_sub_epi16(error, _mm_min_epi16(unseen, _mm_set1_epi16(UNSEEN)));
     }
     w->entries[x] = (uint8_t)entry;
     store_point(w->errors + LANES * (ptrdiff_t)x, error);
