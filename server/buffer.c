@@ -22,10 +22,11 @@ void buffer_give(unsigned char *payload)
 {
     if (!payload)
         return;
-    if (kept_count < KEPT_MAX)
+    if (kept_count < KEPT_MAX) {
         kept[kept_count++] = payload;
-    else
+    } else {
         free(payload - BUFFER_ROOM);
+    }
 }
 
 void buffer_finish(void)

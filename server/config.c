@@ -207,10 +207,11 @@ static int setting_apply(struct config *config, const struct config_setting *set
         return refuse(error, "%s is \"%.80s\", expected %s", setting->name,
                       setting->secret ? "(hidden)" : value, expected);
     }
-    if (quantity)
+    if (quantity) {
         *(int64_t *)field = number;
-    else if (setting->type != CONFIG_BOOLEAN && set_text(field, value) < 0)
+    } else if (setting->type != CONFIG_BOOLEAN && set_text(field, value) < 0) {
         return refuse(error, "%s: out of memory", setting->name);
+    }
     return 0;
 }
 
@@ -336,12 +337,13 @@ void config_print(const struct config *config, FILE *stream)
         const void *field = (const char *)config + setting->offset;
         char text[32];
         const char *value = text;
-        if (setting->type == CONFIG_TEXT || setting->type == CONFIG_CHOICE)
+        if (setting->type == CONFIG_TEXT || setting->type == CONFIG_CHOICE) {
             value = *(char *const *)field;
-        else if (setting->type == CONFIG_BOOLEAN)
+        } else if (setting->type == CONFIG_BOOLEAN) {
             value = *(const bool *)field ? "1" : "0";
-        else
+        } else {
             describe_quantity(setting, *(const int64_t *)field, text, sizeof(text));
+        }
         if (setting->secret && *value)
             value = "(hidden)";
         (void)fprintf(stream, "%s=%s\n", setting->name, value);

@@ -104,24 +104,26 @@ void delivery_end(struct delivery *delivery)
 {
     delivery->ended = true;
     delivery->held = false;
-    if (TAILQ_EMPTY(&delivery->items))
+    if (TAILQ_EMPTY(&delivery->items)) {
         conclude(delivery, 0);
-    else
+    } else {
         pump(delivery->session);
+    }
 }
 
-void delivery_destroy(struct delivery **handle)
+void delivery_destroy(struct delivery **delivery)
 {
-    struct delivery *delivery = *handle;
-    *handle = NULL;
-    if (!delivery)
+    struct delivery *going = *delivery;
+    *delivery = NULL;
+    if (!going)
         return;
-    struct session *session = delivery->session;
-    delivery_unlink(delivery);
-    if (delivery->state == DELIVERY_READING)
-        delivery->destroyed = true;
-    else
-        delivery_free(delivery);
+    struct session *session = going->session;
+    delivery_unlink(going);
+    if (going->state == DELIVERY_READING) {
+        going->destroyed = true;
+    } else {
+        delivery_free(going);
+    }
     pump(session);
 }
 
@@ -231,9 +233,10 @@ int delivery_write(struct session *session)
     /* The others' turn. */
     TAILQ_REMOVE(&session->deliveries, delivery, link);
     TAILQ_INSERT_TAIL(&session->deliveries, delivery, link);
-    if (delivery->ended && TAILQ_EMPTY(&delivery->items))
+    if (delivery->ended && TAILQ_EMPTY(&delivery->items)) {
         conclude(delivery, 0);
-    else
+    } else {
         pump(session);
+    }
     return 1;
 }

@@ -7,21 +7,24 @@
 
 int frame_prefix_size(const uint8_t *bytes, size_t have, bool whole, struct problem *problem)
 {
-    if (have < FRAME_LENGTH_SIZE)
+    if (have < FRAME_LENGTH_SIZE) {
         return whole ? problem_set(problem, "invalid_header",
                                    "a binary message begins with 4 bytes of length")
                      : 0;
+    }
     uint32_t length = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 |
                       (uint32_t)bytes[2] << 8 | (uint32_t)bytes[3];
-    if (length == 0 || length > FRAME_HEADER_MAX)
+    if (length == 0 || length > FRAME_HEADER_MAX) {
         return problem_set(problem, "invalid_header",
                            "the header's length is %lu, expected 1 to %d", (unsigned long)length,
                            FRAME_HEADER_MAX);
-    if (length > have - FRAME_LENGTH_SIZE)
+    }
+    if (length > have - FRAME_LENGTH_SIZE) {
         return whole ? problem_set(problem, "invalid_header",
                                    "the header's length is %lu, past the message's end",
                                    (unsigned long)length)
                      : 0;
+    }
     return (int)(FRAME_LENGTH_SIZE + length);
 }
 

@@ -102,9 +102,10 @@ static bool fill(struct job *job, const struct session *session, const json_t *r
 static int store(const struct job *job, const char *job_key, struct problem *problem)
 {
     int status = blob_make_job(job->id);
-    if (status < 0)
+    if (status < 0) {
         return problem_set(problem, status == -ENOSPC ? "disk_full" : "internal",
                            "the job's folder can't be made: %s", strerror(-status));
+    }
     json_t *record = job_record(job, job_key);
     status = record ? journal_enqueue(job->server->journal, record) : -ENOMEM;
     json_decref(record);
@@ -187,14 +188,15 @@ static void on_timer(uv_timer_t *timer)
     struct job *job = timer->data;
     const struct config *config = &job->server->config;
     uint64_t now = loop_now(job);
-    if (due(job->grace_deadline, now))
+    if (due(job->grace_deadline, now)) {
         (void)job_cancel(job, "its connection was lost and did not come back");
-    else if (due(job->upload_deadline, now))
+    } else if (due(job->upload_deadline, now)) {
         fail_late(job, "upload_timeout", "no byte of an upload came", config->upload_timeout);
-    else if (due(job->run_deadline, now))
+    } else if (due(job->run_deadline, now)) {
         fail_late(job, "timeout", "the job ran", config->job_timeout);
-    else if (due(job->stall_deadline, now))
+    } else if (due(job->stall_deadline, now)) {
         fail_late(job, "stalled", "the job made no progress", config->stall_timeout);
+    }
     if (job->released)
         return;
     uint64_t since = now - job->progress_sent;
@@ -225,10 +227,11 @@ void job_schedule(struct job *job)
         uint64_t pace = job->progress_news ? PROGRESS_MIN_MS : PROGRESS_MAX_MS;
         earlier(&next, job->progress_sent + pace);
     }
-    if (next == UINT64_MAX)
+    if (next == UINT64_MAX) {
         (void)uv_timer_stop(&job->timer);
-    else
+    } else {
         (void)uv_timer_start(&job->timer, on_timer, next > now ? next - now : 0, 0);
+    }
 }
 
 static void news(struct job *job)
@@ -321,12 +324,13 @@ void job_set_progress(struct job *job, const json_t *event)
 static void count_end(struct job *job)
 {
     struct server *server = job->server;
-    if (job->state == JOB_COMPLETED)
+    if (job->state == JOB_COMPLETED) {
         server->jobs_counted.completed++;
-    else if (job->state == JOB_FAILED)
+    } else if (job->state == JOB_FAILED) {
         server->jobs_counted.failed++;
-    else
+    } else {
         server->jobs_counted.cancelled++;
+    }
     int64_t bytes = 0;
     for (int i = 0; i < job->input_count; i++)
         bytes += job->uploads[i].received;
@@ -363,9 +367,10 @@ static void end(struct job *job, enum job_state state, json_t *word)
     int status = held ? journal_finish(job->server->journal, job->id, job->attempt, changes)
                       : journal_cancel(job->server->journal, job->id, changes);
     json_decref(changes);
-    if (status < 0)
+    if (status < 0) {
         log_error("journal_failed", LOG_TEXT("job", job->id),
                   LOG_TEXT("reason", strerror(-status)));
+    }
     count_end(job);
 }
 
@@ -445,10 +450,11 @@ void job_settle(struct job *job)
     if (job->session && !job->said)
         return;
     struct server *server = job->server;
-    if (job->state == JOB_COMPLETED && !job->deleted)
+    if (job->state == JOB_COMPLETED && !job->deleted) {
         server_remove_inputs(server, job->id, job->input_count);
-    else
+    } else {
         server_remove_folder(server, job->id);
+    }
     release(job);
     server_check_drain(server);
 }

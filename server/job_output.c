@@ -33,9 +33,10 @@ static void on_delivered(struct delivery *delivery, int status, void *opaque)
     struct job *job = opaque;
     (void)delivery;
     job->delivery = NULL;
-    if (status < 0)
+    if (status < 0) {
         log_error("delivery_failed", LOG_TEXT("job", job->id),
                   LOG_TEXT("reason", strerror(-status)));
+    }
     if (job_ended(job))
         job_say(job);
 }
@@ -43,9 +44,10 @@ static void on_delivered(struct delivery *delivery, int status, void *opaque)
 /* The delivery to the attached session, made when first needed; NULL where none is wanted. */
 static struct delivery *delivery_of(struct job *job)
 {
-    if (!job->delivery && job->session && job->push)
+    if (!job->delivery && job->session && job->push) {
         job->delivery =
             delivery_create(job->session, job->id, job->attempt, NULL, on_delivered, job);
+    }
     return job->delivery;
 }
 
@@ -85,10 +87,11 @@ void job_deliver_rest(struct job *job)
 {
     if (!job_ended(job))
         return;
-    if (job->delivery)
+    if (job->delivery) {
         delivery_end(job->delivery);
-    else
+    } else {
         job_say(job);
+    }
 }
 
 void job_attach(struct job *job, struct session *session)

@@ -53,7 +53,7 @@ void journal_close(struct journal **journal);
 
 /* Takes a new record (copied), uploading or queued. On return it is as safe as the driver makes
  * it. -EEXIST: the id, or the caller's job_key, is taken. */
-int journal_enqueue(struct journal *journal, const json_t *record);
+int journal_enqueue(struct journal *journal, const json_t *json);
 /* The inputs are there: uploading becomes queued. */
 int journal_ready(struct journal *journal, const char *id);
 /* Gives out the first of the lane's queue: 1, its id and its new attempt; 0: none. A job that was

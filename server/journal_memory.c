@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -106,12 +107,8 @@ static char *key_make(const char *caller, const char *key)
 {
     size_t size = strlen(caller) + strlen(key) + 2;
     char *made = malloc(size);
-    if (made) {
-        size_t length = strlen(caller);
-        memcpy(made, caller, length);
-        made[length] = '\n';
-        memcpy(made + length + 1, key, strlen(key) + 1);
-    }
+    if (made)
+        (void)snprintf(made, size, "%s\n%s", caller, key);
     return made;
 }
 
@@ -127,10 +124,11 @@ static void lane_insert(struct journal *journal, struct record *record)
     struct record *after = TAILQ_LAST(lane, record_list);
     while (after && after->rank > record->rank)
         after = TAILQ_PREV(after, record_list, waiting);
-    if (after)
+    if (after) {
         TAILQ_INSERT_AFTER(lane, after, record, waiting);
-    else
+    } else {
         TAILQ_INSERT_HEAD(lane, record, waiting);
+    }
     record->queued = true;
     journal->counts.queued++;
     state_set(record, "queued");

@@ -305,10 +305,8 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,
         return http_writable(wsi, connection);
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-        if (connection) {
-            free(connection->body);
-            connection->body = NULL;
-        }
+        free(connection->body);
+        connection->body = NULL;
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi, in);
@@ -321,7 +319,9 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
                     size_t size)
 {
     struct connection *connection = user;
-    struct session *session = connection ? connection->session : NULL;
+    if (!connection) /* of the vhost, or of a connection that has asked for nothing yet */
+        return reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE ? confirm_upgrade(wsi, in) : 0;
+    struct session *session = connection->session;
     switch (reason) {
     case LWS_CALLBACK_ESTABLISHED:
         return established(wsi, connection);
@@ -374,6 +374,7 @@ static struct lws_vhost *open_vhost(struct listener *listener, const char *name,
     info.timeout_secs = HANDSHAKE_S;
     info.keepalive_timeout = HANDSHAKE_S;
     if (tls) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = config->tls_cert;
         info.ssl_private_key_filepath = config->tls_key;
     }

@@ -44,14 +44,15 @@ static void add_quoted(struct line *line, const char *text)
 {
     add(line, "\"");
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
+        if (*c == '"' || *c == '\\') {
             add(line, "\\%c", *c);
-        else if (*c == '\n')
+        } else if (*c == '\n') {
             add(line, "\\n");
-        else if (*c < 0x20 || *c == 0x7f)
+        } else if (*c < 0x20 || *c == 0x7f) {
             add(line, "\\u%04x", *c);
-        else
+        } else {
             add(line, "%c", *c);
+        }
     }
     add(line, "\"");
 }
@@ -69,18 +70,20 @@ static bool plain(const char *text)
 
 static void add_text(struct line *line, const char *text)
 {
-    if (!log_json && plain(text))
+    if (!log_json && plain(text)) {
         add(line, "%s", text);
-    else
+    } else {
         add_quoted(line, text);
+    }
 }
 
 static void add_key(struct line *line, const char *key)
 {
-    if (log_json)
+    if (log_json) {
         add(line, "%s\"%s\":", line->length > 1 ? "," : "", key);
-    else
+    } else {
         add(line, "%s%s=", line->length ? " " : "", key);
+    }
 }
 
 static void add_field(struct line *line, const struct log_field *field)
@@ -88,14 +91,15 @@ static void add_field(struct line *line, const struct log_field *field)
     if (field->kind == LOG_TEXT_FIELD && !field->text)
         return;
     add_key(line, field->key);
-    if (field->kind == LOG_TEXT_FIELD)
+    if (field->kind == LOG_TEXT_FIELD) {
         add_text(line, field->text);
-    else if (field->kind == LOG_INTEGER_FIELD)
+    } else if (field->kind == LOG_INTEGER_FIELD) {
         add(line, "%lld", (long long)field->integer);
-    else if (isfinite(field->number))
+    } else if (isfinite(field->number)) {
         add(line, "%.6g", field->number);
-    else
+    } else {
         add(line, "null");
+    }
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields)

@@ -52,10 +52,11 @@ bool origin_host_allowed(const struct config *config, bool tokens, const char *h
     char name[256];
     if (!origin_host_name(host, name, sizeof(name)))
         return false;
-    if (*config->allowed_hosts)
+    if (*config->allowed_hosts) {
         return caller_list_has(config->allowed_hosts, "*") ||
                caller_list_has(config->allowed_hosts, name) ||
                caller_list_has(config->allowed_hosts, host);
+    }
     if (tokens || strcasecmp(name, config->host) == 0 || strcasecmp(name, "localhost") == 0)
         return true;
     return is_address(name) && origin_is_loopback(name);

@@ -160,10 +160,11 @@ static bool depth_allowed(const char *text, size_t size)
     for (size_t i = 0; i < size; i++) {
         char c = text[i];
         if (in_string) {
-            if (c == '\\')
+            if (c == '\\') {
                 i++;
-            else if (c == '"')
+            } else if (c == '"') {
                 in_string = false;
+            }
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
@@ -447,9 +448,10 @@ static void list_names(const struct field *fields, char *text, size_t size)
 {
     size_t length = 0;
     text[0] = '\0';
-    for (const struct field *field = fields; field->name && length < size; field++)
+    for (const struct field *field = fields; field->name && length < size; field++) {
         length +=
             (size_t)snprintf(text + length, size - length, "%s%s", length ? ", " : "", field->name);
+    }
 }
 
 /* An optional field that is null counts as not given. The envelope is type and request_id. */

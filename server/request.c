@@ -87,10 +87,11 @@ static int refuse_operation(struct request *request, const char *name)
     json_array_foreach((json_t *)operations_list(request->session->server->operations), index,
                        operation)
     {
-        if (length < sizeof(expected))
+        if (length < sizeof(expected)) {
             length += (size_t)snprintf(expected + length, sizeof(expected) - length, "%s%s",
                                        length ? ", " : "",
                                        json_string_value(json_object_get(operation, "name")));
+        }
     }
     problem_set(&request->problem, "unknown_operation", "there is no operation \"%s\"", name);
     return problem_place(&request->problem, "operation", name, expected);
@@ -100,9 +101,10 @@ static int on_describe(struct request *request)
 {
     const struct operations *operations = request->session->server->operations;
     const char *name = request_text(request, "operation");
-    if (!name)
+    if (!name) {
         return request_answer(request, json_pack("{s:s, s:O}", "type", "operations", "operations",
                                                  operations_list(operations)));
+    }
     const json_t *one = operations_describe(operations, name);
     if (!one)
         return refuse_operation(request, name);
@@ -134,11 +136,12 @@ static int check_input_count(struct request *request, const struct operation_ent
     }
     if (count >= (size_t)operation->inputs_min && count <= (size_t)operation->inputs_max)
         return 0;
-    if (operation->inputs_min == operation->inputs_max)
+    if (operation->inputs_min == operation->inputs_max) {
         (void)snprintf(expected, sizeof(expected), "%d", operation->inputs_min);
-    else
+    } else {
         (void)snprintf(expected, sizeof(expected), "%d to %d", operation->inputs_min,
                        operation->inputs_max);
+    }
     problem_set(&request->problem, "invalid_input", "%s takes %s input%s", operation->name,
                 expected, strcmp(expected, "1") == 0 ? "" : "s");
     return problem_place(&request->problem, "inputs", got, expected);
@@ -192,14 +195,16 @@ static int check_room(struct request *request)
     if (server->draining)
         return problem_set(&request->problem, "shutting_down", "the server is shutting down");
     journal_counts(server->journal, &counts);
-    if (counts.unfinished >= server->config.queue_max)
+    if (counts.unfinished >= server->config.queue_max) {
         return problem_set(&request->problem, "queue_full",
                            "the server has %" PRId64 " jobs that have not ended, and takes no more",
                            counts.unfinished);
-    if (journal_count_caller(server->journal, session->caller) >= server->config.jobs_per_caller)
+    }
+    if (journal_count_caller(server->journal, session->caller) >= server->config.jobs_per_caller) {
         return problem_set(&request->problem, "quota_exceeded",
                            "you have %" PRId64 " jobs that have not ended, and may have no more",
                            server->config.jobs_per_caller);
+    }
     return 0;
 }
 
@@ -298,12 +303,13 @@ static bool handle(struct request *request)
     struct session *session = request->session;
     enum message_type type;
     if (protocol_check(request->message, &type, &request->problem) < 0) {
-        if (!session->authorized)
+        if (!session->authorized) {
             session_refuse_unauthorized(session, request->id);
-        else if (strcmp(request->problem.code, "invalid_message") == 0)
+        } else if (strcmp(request->problem.code, "invalid_message") == 0) {
             session_malformed(session, &request->problem, request->id);
-        else
+        } else {
             session_send_error(session, &request->problem, request->id, NULL);
+        }
         return false;
     }
     if (!session->authorized && type != MESSAGE_HELLO) {
@@ -343,10 +349,11 @@ void request_receive(struct session *session, const char *text, size_t size)
         handle_or_defer(session, message);
         return;
     }
-    if (session->authorized)
+    if (session->authorized) {
         session_malformed(session, &problem, NULL);
-    else
+    } else {
         session_refuse_unauthorized(session, NULL);
+    }
     problem_finish(&problem);
 }
 

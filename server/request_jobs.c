@@ -223,17 +223,19 @@ int request_fetch(struct request *request)
     const json_t *outputs = job ? job->outputs : json_object_get(record, "outputs");
     json_int_t number = json_integer_value(json_object_get(request->message, "output"));
     const json_t *entry = output_entry(outputs, number);
-    if (!entry && job && !job_ended(job))
+    if (!entry && job && !job_ended(job)) {
         return problem_set(&request->problem, "output_not_ready",
                            "output %lld is not made yet, or will not be", (long long)number);
+    }
     if (!entry || (!record_is(record, "state", "completed") && (!job || job_ended(job)))) {
         problem_set(&request->problem, "invalid_message", "the job has no output %lld",
                     (long long)number);
         return problem_place(&request->problem, "output", NULL, NULL);
     }
-    if (deliveries(request->session) >= FETCHES_MAX)
+    if (deliveries(request->session) >= FETCHES_MAX) {
         return problem_set(&request->problem, "rate_limited",
                            "%d fetches are under way on this connection", FETCHES_MAX);
+    }
     int attempt = job ? job->attempt : (int)json_integer_value(json_object_get(record, "attempt"));
     return start_fetch(request, json_string_value(json_object_get(record, "id")), attempt, entry);
 }
@@ -318,10 +320,11 @@ int request_delete_job(struct request *request)
         job && !job_ended(job) ? "cancelled" : json_string_value(json_object_get(record, "state"));
     (void)request_answer(
         request, json_pack("{s:s, s:s, s:s}", "type", "ack", "job_id", id, "status", status));
-    if (job)
+    if (job) {
         job_delete(job);
-    else
+    } else {
         server_remove_folder(server, id);
+    }
     (void)journal_delete(server->journal, id);
     return 0;
 }

@@ -164,10 +164,11 @@ static void on_broken(struct worker *worker, const char *reason, void *opaque)
 static const char *signal_name(int number, char text[32])
 {
     const char *abbreviation = sigabbrev_np(number);
-    if (abbreviation)
+    if (abbreviation) {
         (void)snprintf(text, 32, "SIG%s", abbreviation);
-    else
+    } else {
         (void)snprintf(text, 32, "signal %d", number);
+    }
     return text;
 }
 

@@ -121,13 +121,14 @@ static bool environment_folder(char *path, size_t size, const char *name, const 
 /* Where jobs and results lie, if nobody says. */
 static void state_folder(const struct config *config, char *path, size_t size)
 {
-    if (*config->dir)
+    if (*config->dir) {
         (void)snprintf(path, size, "%s", config->dir);
-    else if (environment_folder(path, size, "STATE_DIRECTORY", "") ||
-             environment_folder(path, size, "XDG_STATE_HOME", "/luma"))
+    } else if (environment_folder(path, size, "STATE_DIRECTORY", "") ||
+               environment_folder(path, size, "XDG_STATE_HOME", "/luma")) {
         return;
-    else if (geteuid() == 0 || !environment_folder(path, size, "HOME", "/.local/state/luma"))
+    } else if (geteuid() == 0 || !environment_folder(path, size, "HOME", "/.local/state/luma")) {
         (void)snprintf(path, size, "/var/lib/luma");
+    }
 }
 
 static int open_blobs(const struct config *config, char *jobs, size_t size,
@@ -234,10 +235,11 @@ void server_check_drain(struct server *server)
             session_close(session, CLOSE_GOING_AWAY, "shutting down");
     }
     bool idle = server->jobs.count == 0 && LIST_EMPTY(&server->runs);
-    if (idle && !running->closing)
+    if (idle && !running->closing) {
         close_all(running);
-    else if (idle && LIST_EMPTY(&server->sessions))
+    } else if (idle && LIST_EMPTY(&server->sessions)) {
         uv_stop(server->loop);
+    }
 }
 
 static void on_drain_over(uv_timer_t *timer)
@@ -266,12 +268,13 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct running *running = handle->data;
     (void)number;
-    if (!running->server.draining)
+    if (!running->server.draining) {
         start_drain(running);
-    else if (!running->closing)
+    } else if (!running->closing) {
         close_all(running);
-    else
+    } else {
         uv_stop(running->server.loop);
+    }
 }
 
 /* ---- the start ---- */
@@ -380,6 +383,11 @@ static void close_parts(struct running *running)
 {
     struct server *server = &running->server;
     server->draining = true;
+    sigset_t signals; /* another one now would end the process before it is tidy */
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     listener_destroy(server->listener);
     drop_jobs(server);
     run_drop_all(server);

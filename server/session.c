@@ -342,10 +342,11 @@ static void refuse_upload(struct session *session, struct job *job, struct probl
     session->receiving = RECEIVE_DISCARD;
     if (session->upload)
         upload_release(session->upload, session);
-    if (ends_job)
+    if (ends_job) {
         job_fail(job, problem);
-    else
+    } else {
         session_send_error(session, problem, NULL, job->id);
+    }
 }
 
 /* The upload that a header names; NULL with the problem, or without one: drop it silently. */
@@ -479,9 +480,10 @@ int session_receive(struct session *session, void *data, size_t size)
     session->message_size += size;
     if (session->receiving == RECEIVE_DISCARD)
         return 0;
-    if (session->receiving == RECEIVE_TEXT)
+    if (session->receiving == RECEIVE_TEXT) {
         receive_text(session, data, size, final);
-    else
+    } else {
         receive_binary(session, data, size, final);
+    }
     return 0;
 }

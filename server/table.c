@@ -40,6 +40,8 @@ void table_finish(struct table *table)
 static bool table_resize(struct table *table, size_t bucket_count)
 {
     struct table resized = {.bucket_count = bucket_count, .count = table->count};
+    if (bucket_count == 0)
+        return false; /* it would have overflown */
     resized.buckets = calloc(bucket_count, sizeof(*resized.buckets));
     if (!resized.buckets)
         return false;

@@ -95,10 +95,11 @@ static void on_written(uv_fs_t *request)
     flush(upload);
     if (upload->session)
         session_resume(upload->session, PAUSE_UPLOAD);
-    if (upload->complete && !upload->writing)
+    if (upload->complete && !upload->writing) {
         finish(upload);
-    else
+    } else {
         job_upload_moved(upload->job, upload);
+    }
 }
 
 static void write_rest(struct upload *upload)
