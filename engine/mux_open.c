@@ -250,6 +250,8 @@ static const char *needed_filter(const struct mux *mux, const struct mux_track *
         /* Two frames in one packet are a habit of AVI. */
         bool avi = strcmp(track->demuxer, "avi") == 0;
         bool to_avi = strcmp(mux->context->oformat->name, "avi") == 0;
+        if (codec == AV_CODEC_ID_H264 && to_avi)
+            return "h264_mp4toannexb";
         return codec == AV_CODEC_ID_MPEG4 && avi && !to_avi ? "mpeg4_unpack_bframes" : NULL;
     }
     bool in_band = codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC ||
