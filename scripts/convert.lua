@@ -14,7 +14,6 @@ local function prepare(stream, format, codec)
       video = video:setsar(1)
     end
   end
-  -- AVI counts frames and knows no other time.
   if format == "avi" and stream.variable_frame_rate and stream.frame_rate then
     video = video:fps(stream.frame_rate)
   end
@@ -70,6 +69,8 @@ return {
       local fits, reason = av.can_copy(stream, format)
       if not fits then
         return reason
+      elseif format == "avi" and stream.kind == "video" and stream.variable_frame_rate then
+        return "avi counts frames, and these are not evenly spaced"
       elseif mode == "encode" then
         return "as asked"
       elseif asked and (stream.codec ~= codec or options.crf) then
