@@ -13,15 +13,16 @@ from fractions import Fraction
 
 def run(*command, check=True):
     """Runs a program and returns its stdout as bytes."""
+    command = [str(word) for word in command]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if check and done.returncode:
-        raise AssertionError(f"{' '.join(map(str, command))}\n{done.stderr.decode()[-2000:]}")
+        raise AssertionError(f"{' '.join(command)}\n{done.stderr.decode()[-2000:]}")
     return done.stdout
 
 
 def ffmpeg(*arguments, check=True):
     """Runs ffmpeg, quietly, never asking."""
-    return run("ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments), check=check)
+    return run("ffmpeg", "-v", "error", "-nostdin", "-y", *arguments, check=check)
 
 
 class Stream:
@@ -196,9 +197,9 @@ def samples_of_picture(path):
 
 
 def still_psnr(picture, video, number, size, stream="v:0"):
-    """PSNR of a picture against frame `number` of a video's stream, both at a size."""
+    """PSNR of a picture's brightness against frame `number` of a video, both at a size."""
     width, height = size
-    scale = f"scale={width}:{height}:flags=bicubic,setsar=1,format=gbrp"
+    scale = f"scale={width}:{height}:flags=bicubic,setsar=1,format=rgb24,format=gray"
     graph = (f"[0:v:0]{scale}[a];[1:{stream}]select=eq(n\\,{number}),setpts=0,{scale}[b];"
              "[a]setpts=0[c];[c][b]psnr")
     done = subprocess.run(["ffmpeg", "-nostdin", "-i", str(picture), "-i", str(video),

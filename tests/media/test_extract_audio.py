@@ -14,7 +14,7 @@ def test_formats(luma, clips, form):
     outcome = luma.ok("extract_audio", path, format=form)
     after = facts.probe(outcome.path)
     assert outcome.path.endswith("clip." + form)
-    assert [s.kind for s in after.streams] == ["audio"]
+    assert [s.kind for s in after.streams if s.kind != "data"] == ["audio"]
     assert after.audio.codec == CODECS[form]
     assert abs(facts.sound_seconds(outcome.path) - facts.sound_seconds(path)) < 0.06
     assert abs(facts.loudness(outcome.path) - facts.loudness(path)) < 0.7

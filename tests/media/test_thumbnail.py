@@ -37,9 +37,9 @@ def test_exact_frame(luma, clips, form):
     assert picture.streams[0].codec == CODECS[form]
     assert_fits(outcome.path, (320, 240), width=160)
     psnr = facts.still_psnr(outcome.path, path, frame_at(path, 1.37), (160, 120))
-    assert psnr > (40 if form == "png" else 25), psnr
+    assert psnr > (40 if form == "png" else 22), psnr
     other = facts.still_psnr(outcome.path, path, frame_at(path, 1.37) + 3, (160, 120))
-    assert other < psnr - 3
+    assert other < psnr - 1.5
 
 
 def test_keyframe_is_the_nearest(luma, clips):
