@@ -54,7 +54,7 @@ struct palette_mapper {
     struct palette_search search;
     struct choice choice;
     const struct kernel *kernel;
-    int8_t bayer[BAYER_SIDE][BAYER_SIDE];
+    int bayer[BAYER_SIDE][BAYER_SIDE];
 
     int width, height;
     bool warm;           /* reference and previous hold the frame before */
@@ -160,7 +160,7 @@ static void set_bayer(struct palette_mapper *m)
             for (int bit = 0; bit < 3; bit++) {
                 rank = rank << 2 | ((x ^ y) >> bit & 1) << 1 | (y >> bit & 1);
             }
-            m->bayer[y][x] = (int8_t)((rank >> scale) - (BAYER_SIDE * BAYER_SIDE / 2 >> scale));
+            m->bayer[y][x] = (rank >> scale) - (BAYER_SIDE * BAYER_SIDE / 2 >> scale);
         }
     }
 }
@@ -305,7 +305,7 @@ static void find_still(struct palette_mapper *m, int y, uint8_t *restrict states
 
 static void add_bayer(struct palette_mapper *m, int y)
 {
-    const int8_t *bayer = m->bayer[y % BAYER_SIDE];
+    const int *bayer = m->bayer[y % BAYER_SIDE];
     for (int x = 0; x < m->width; x++) {
         const int add = bayer[x % BAYER_SIDE];
         uint32_t p = m->row[x], sum = 0xff;

@@ -54,7 +54,7 @@ static uint32_t make_list(struct palette_search *s, const int point[3], int edge
     const int32_t *b = s->axis[0], *g = s->axis[1], *r = s->axis[2];
     const int32_t centre[3] = {(point[0] & -edge) + edge / 2, (point[1] & -edge) + edge / 2,
                                (point[2] & -edge) + edge / 2};
-    int32_t distance[PALETTE_MAX_COLORS];
+    int32_t distance[PALETTE_MAX_COLORS] = {0};
     for (int i = 0; i < s->count; i++) {
         int32_t db = b[i] - centre[0], dg = g[i] - centre[1], dr = r[i] - centre[2];
         distance[i] = db * db + dg * dg + dr * dr;
