@@ -93,8 +93,11 @@ static int job_note(lua_State *L)
     }
     if (length > BIND_MAX_NOTE)
         length = BIND_MAX_NOTE; /* a character that is cut shows as U+FFFD */
-    if (json_array_append_new(bind->notes, json_text(text, length)) != 0)
-        return luaL_error(L, "not enough memory");
+    if (json_array_append_new(bind->notes, json_text(text, length)) != 0) {
+        struct error e;
+        error_set(&e, ERROR_OUT_OF_MEMORY, "out of memory while keeping a note");
+        return sandbox_raise(L, &e);
+    }
     return 0;
 }
 
@@ -160,7 +163,7 @@ static void push_input(lua_State *L)
         lua_pushnil(L);
 }
 
-static void push_operation(lua_State *L)
+static void push_name(lua_State *L)
 {
     lua_pushstring(L, bind_of(L)->operation);
 }
@@ -175,7 +178,7 @@ static int job_index(lua_State *L)
         {"input", push_input, NULL},
         {"inputs", push_inputs, NULL},
         {"options", bind_push_options, NULL},
-        {"operation", push_operation, NULL},
+        {"name", push_name, NULL},
         {"output", NULL, job_output},
         {"note", NULL, job_note},
         {"fail", NULL, job_fail},

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lua/json_build.h"
 #include "lua/json_lua.h"
 #include "lua/operation_internal.h"
 #include "lua/schema.h"
@@ -336,7 +337,7 @@ json_t *operation_list(const char *scripts)
 
     for (int i = 0; i < count; i++) {
         size_t length = strlen(entries[i]->d_name);
-        json_array_append_new(list, json_stringn(entries[i]->d_name, length - 4));
+        list = json_add(list, json_stringn(entries[i]->d_name, length - 4));
         free(entries[i]);
     }
     if (count >= 0)
@@ -353,34 +354,30 @@ static json_t *shown_value(const char *text)
     return value ? value : json_text(text, strlen(text));
 }
 
-static void set_text(json_t *object, const char *key, const char *text)
+static json_t *put_text(json_t *object, const char *key, const char *text)
 {
-    if (*text)
-        json_object_set_new(object, key, json_text(text, strlen(text)));
+    return *text ? json_put(object, key, json_text(text, strlen(text))) : object;
 }
 
 json_t *operation_error_json(const struct operation_outcome *outcome)
 {
     const struct error *e = &outcome->error;
     json_t *details = json_object();
-    json_t *object = json_pack("{s:s, s:o}", "code", error_name(e->code), "message",
-                               json_text(e->message, strlen(e->message)));
+    json_t *object = json_put(json_object(), "code", json_string(error_name(e->code)));
 
-    if (e->code == ERROR_LIMIT_EXCEEDED)
-        set_text(details, "limit", e->path);
-    else
-        set_text(details, "path", e->path);
+    details = put_text(details, e->code == ERROR_LIMIT_EXCEEDED ? "limit" : "path", e->path);
     if (*e->got)
-        json_object_set_new(details, "got", shown_value(e->got));
-    set_text(details, "expected", e->expected);
+        details = json_put(details, "got", shown_value(e->got));
+    details = put_text(details, "expected", e->expected);
     if (e->code == ERROR_SCRIPT) {
-        set_text(details, "script", outcome->script);
+        details = put_text(details, "script", outcome->script);
         if (outcome->line > 0)
-            json_object_set_new(details, "line", json_integer(outcome->line));
-        set_text(details, "traceback", outcome->traceback);
+            details = json_put(details, "line", json_integer(outcome->line));
+        details = put_text(details, "traceback", outcome->traceback);
     }
-    if (json_object_size(details) > 0)
-        json_object_set(object, "details", details);
+    object = json_put(object, "message", json_text(e->message, strlen(e->message)));
+    if (!details || json_object_size(details) > 0)
+        return json_put(object, "details", details);
     json_decref(details);
     return object;
 }

@@ -16,6 +16,7 @@
 
 #include "engine/formats.h"
 #include "engine/io.h"
+#include "lua/json_build.h"
 #include "lua/json_lua.h"
 #include "lua/operation_internal.h"
 
@@ -371,13 +372,14 @@ static json_t *probe_file(const struct job_file *file)
 
 static json_t *file_media(const struct job_file *file, bool text, bool probed)
 {
-    if (text)
-        return json_null();
-    json_t *media = probed ? probe_file(file) : NULL;
-    if (!media && file->width > 0)
-        media = json_pack("{s:i, s:i}", "width", file->width, "height", file->height);
+    json_t *media = text || !probed ? NULL : probe_file(file);
+
+    if (!text && !media && file->width > 0) {
+        media = json_put(json_object(), "width", json_integer(file->width));
+        media = json_put(media, "height", json_integer(file->height));
+    }
     if (media && isfinite(file->time))
-        json_object_set_new(media, "time", json_real(file->time));
+        media = json_put(media, "time", json_real(file->time));
     return media ? media : json_null();
 }
 
@@ -436,16 +438,14 @@ json_t *operation_files_json(struct job *job, struct error *e)
         if (!file->done)
             continue;
         json_t *media = file_media(file, text, probed || file->width == 0);
-        json_t *entry =
-            json_pack("{s:i, s:o, s:I, s:s, s:O}", "index", file->index, "name",
-                      json_text(file->name, strlen(file->name)), "size", (json_int_t)file->size,
-                      "mime", mime_of(file, media, text), "media", media);
-        json_decref(media);
-        if (json_array_append_new(list, entry) != 0) {
-            json_decref(list);
-            error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while describing the outputs");
-            return NULL;
-        }
+        const char *mime = mime_of(file, media, text);
+        json_t *entry = json_put(json_object(), "index", json_integer(file->index));
+        entry = json_put(entry, "name", json_text(file->name, strlen(file->name)));
+        entry = json_put(entry, "size", json_integer(file->size));
+        entry = json_put(entry, "mime", json_string(mime));
+        list = json_add(list, json_put(entry, "media", media));
     }
+    if (!list)
+        error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while describing the outputs");
     return list;
 }

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lua/json_build.h"
 #include "lua/json_lua.h"
 #include "lua/media_fields.h"
 #include "lua/operation.h"
@@ -33,10 +34,9 @@ static json_t *tags_json(const AVDictionary *tags)
     json_t *object = json_object();
     const AVDictionaryEntry *tag = NULL;
 
-    while ((tag = av_dict_get(tags, "", tag, AV_DICT_IGNORE_SUFFIX))) {
+    while (object && (tag = av_dict_get(tags, "", tag, AV_DICT_IGNORE_SUFFIX))) {
         json_t *key = json_text(tag->key, strlen(tag->key));
-        if (key)
-            json_object_set_new(object, json_string_value(key), text_json(tag->value));
+        object = json_put(object, key ? json_string_value(key) : "", text_json(tag->value));
         json_decref(key);
     }
     return object;
@@ -44,10 +44,13 @@ static json_t *tags_json(const AVDictionary *tags)
 
 static json_t *color_json(const struct media_color *color)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "primaries", text_json(color->primaries),
-                     "transfer", text_json(color->transfer), "matrix", text_json(color->matrix),
-                     "range", text_json(color->range), "hdr", color->hdr, "dolby_vision",
-                     color->dolby_vision);
+    json_t *object = json_object();
+    object = json_put(object, "primaries", text_json(color->primaries));
+    object = json_put(object, "transfer", text_json(color->transfer));
+    object = json_put(object, "matrix", text_json(color->matrix));
+    object = json_put(object, "range", text_json(color->range));
+    object = json_put(object, "hdr", json_boolean(color->hdr));
+    return json_put(object, "dolby_vision", json_boolean(color->dolby_vision));
 }
 
 static json_t *value_json(const struct media_value *value)
@@ -80,30 +83,37 @@ static json_t *stream_json(const struct media_stream *stream)
         if (field->kind >= 0 && field->kind != (int)stream->kind)
             continue;
         field->read(stream, &value);
-        json_object_set_new(object, field->name, value_json(&value));
+        object = json_put(object, field->name, value_json(&value));
     }
     return object;
 }
 
 static json_t *chapter_json(const struct media_chapter *chapter)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "start", number_json(chapter->start), "end",
-                     number_json(chapter->end), "title", text_json(chapter->title), "metadata",
-                     tags_json(chapter->metadata));
+    json_t *object = json_object();
+    object = json_put(object, "start", number_json(chapter->start));
+    object = json_put(object, "end", number_json(chapter->end));
+    object = json_put(object, "title", text_json(chapter->title));
+    return json_put(object, "metadata", tags_json(chapter->metadata));
 }
 
 json_t *operation_media_json(const struct media *media)
 {
+    json_t *object = json_object();
     json_t *chapters = json_array();
     json_t *streams = json_array();
 
     for (int i = 0; i < media->chapter_count; i++)
-        json_array_append_new(chapters, chapter_json(&media->chapters[i]));
+        chapters = json_add(chapters, chapter_json(&media->chapters[i]));
     for (int i = 0; i < media->stream_count; i++)
-        json_array_append_new(streams, stream_json(&media->streams[i]));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "format",
-                     text_json(media->format), "brand", text_json(media->brand), "duration",
-                     number_json(media->duration), "start", number_json(media->start), "size",
-                     known_json(media->size), "bit_rate", known_json(media->bit_rate), "metadata",
-                     tags_json(media->metadata), "chapters", chapters, "streams", streams);
+        streams = json_add(streams, stream_json(&media->streams[i]));
+    object = json_put(object, "format", text_json(media->format));
+    object = json_put(object, "brand", text_json(media->brand));
+    object = json_put(object, "duration", number_json(media->duration));
+    object = json_put(object, "start", number_json(media->start));
+    object = json_put(object, "size", known_json(media->size));
+    object = json_put(object, "bit_rate", known_json(media->bit_rate));
+    object = json_put(object, "metadata", tags_json(media->metadata));
+    object = json_put(object, "chapters", chapters);
+    return json_put(object, "streams", streams);
 }

@@ -222,13 +222,15 @@ static bool in_values(const json_t *option, const json_t *value)
     return false;
 }
 
-/* number, integer, time, bitrate and size: a JSON number, or the text that the type allows. */
-static json_t *validate_scalar(const json_t *option, int type, const json_t *value)
+/* number, integer, time, bitrate and size: a JSON number, or the text that the type allows. NULL
+ * with *fits false if it isn't one in range. */
+static json_t *validate_scalar(const json_t *option, int type, const json_t *value, bool *fits)
 {
     const char *text = json_string_value(value);
     double number = json_number_value(value);
     int64_t whole = 0;
 
+    *fits = true;
     if (json_is_integer(value))
         whole = json_integer_value(value);
     else if (json_is_real(value) && number == floor(number) && fabs(number) < 9e15)
@@ -242,9 +244,10 @@ static json_t *validate_scalar(const json_t *option, int type, const json_t *val
         return json_string(text);
     else if (text ? type != SCHEMA_TIME || !schema_read_time(text, &number)
                   : !json_is_real(value) || (type != SCHEMA_NUMBER && type != SCHEMA_TIME))
-        return NULL;
+        *fits = false;
 
-    if (!in_range(option, number) || !in_values(option, value))
+    *fits = *fits && in_range(option, number) && in_values(option, value);
+    if (!*fits)
         return NULL;
     if (type == SCHEMA_TIME)
         return json_real(number);
@@ -292,6 +295,7 @@ static json_t *validate_value(const json_t *option, const json_t *value, const s
 {
     int type = schema_type_of(option);
     json_t *result = NULL;
+    bool fits = false;
 
     switch (type) {
     case SCHEMA_BOOLEAN:
@@ -299,16 +303,13 @@ static json_t *validate_value(const json_t *option, const json_t *value, const s
             return json_boolean(json_is_true(value));
         break;
     case SCHEMA_STRING:
-        if (json_is_string(value) && string_fits(option, value))
-            result = json_string(json_string_value(value));
+        fits = json_is_string(value) && string_fits(option, value);
         break;
     case SCHEMA_ENUM:
-        if (json_is_string(value) && in_values(option, value))
-            result = json_string(json_string_value(value));
+        fits = json_is_string(value) && in_values(option, value);
         break;
     case SCHEMA_COLOR:
-        if (json_is_string(value) && schema_read_color(json_string_value(value)))
-            result = json_string(json_string_value(value));
+        fits = json_is_string(value) && schema_read_color(json_string_value(value));
         break;
     case SCHEMA_LIST:
         return validate_list(option, value, place, e);
@@ -317,10 +318,13 @@ static json_t *validate_value(const json_t *option, const json_t *value, const s
             return validate_object(json_object_get(option, "fields"), value, place, e);
         break;
     default:
-        result = validate_scalar(option, type, value);
-        break;
+        result = validate_scalar(option, type, value, &fits);
+        return result ? result : fits ? out_of_memory(e) : refuse(option, value, place, e);
     }
-    return result ? result : refuse(option, value, place, e);
+    if (!fits)
+        return refuse(option, value, place, e);
+    result = json_string(json_string_value(value));
+    return result ? result : out_of_memory(e);
 }
 
 static json_t *validate_list(const json_t *option, const json_t *value, const struct place *place,

@@ -4,8 +4,15 @@
  *
  * A schema document is plain JSON, so that the server can validate without running Lua:
  *   [{"name": "crf", "type": "number", "min": 0, "max": 63, "required": false, "default": 23,
- *     "values": [...], "pattern": "...", "of": {...}, "fields": [...], "unit": "...", "help": ".."}]
- * Types: number, integer, boolean, string, enum, time, bitrate, size, color, list, object.
+ *     "values": [...], "pattern": "...", "of": {...}, "fields": [...], "unit": "...", "help":
+ * ".."}] Types: number, integer, boolean, string, enum, time, bitrate, size, color, list, object.
+ *
+ * min and max bound a number's value (of a time seconds, of a bitrate bits per second, of a size
+ * bytes), a string's length in characters, a list's length. Without min a time begins at 0, a
+ * bitrate and a size at 1. values is for enum (texts), number and integer (numbers); pattern, a
+ * POSIX extended expression, for string; of for list; fields for object.
+ *   "percent": true   a time may be given as "50%" too, and then stays that text
+ *   "single": true    a list may be given as one item without the brackets
  */
 #ifndef LUMA_LUA_SCHEMA_H
 #define LUMA_LUA_SCHEMA_H

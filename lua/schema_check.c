@@ -169,7 +169,7 @@ static int check_default(const json_t *option, const char *place, struct error *
 {
     json_t *value = json_object_get(option, "default");
     const char *name = json_string_value(json_object_get(option, "name"));
-    struct error reason;
+    struct error reason = {.code = ERROR_OUT_OF_MEMORY};
 
     if (!value)
         return 0;
@@ -180,6 +180,8 @@ static int check_default(const json_t *option, const char *place, struct error *
     json_t *checked = schema && options ? schema_validate(schema, options, &reason) : NULL;
     json_decref(schema);
     json_decref(options);
+    if (!checked && reason.code == ERROR_OUT_OF_MEMORY)
+        return error_set(e, reason.code, "out of memory while checking the options");
     if (!checked)
         return error_set(e, ERROR_SCRIPT, "%s: the default doesn't fit: %s", place, reason.message);
     json_decref(checked);

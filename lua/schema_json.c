@@ -6,73 +6,75 @@
  */
 #include <string.h>
 
+#include "lua/json_build.h"
 #include "lua/schema.h"
 #include "lua/schema_internal.h"
 
 static json_t *type_json(const json_t *option);
 
+static json_t *string_type(const char *pattern)
+{
+    json_t *type = json_put(json_object(), "type", json_string("string"));
+    return pattern ? json_put(type, "pattern", json_string(pattern)) : type;
+}
+
 static json_t *object_json(const json_t *fields)
 {
     json_t *properties = json_object();
     json_t *required = json_array();
-    json_t *object = json_pack("{s:s, s:O, s:b}", "type", "object", "properties", properties,
-                               "additionalProperties", 0);
+    json_t *object = json_put(json_object(), "type", json_string("object"));
 
     for (size_t i = 0; i < json_array_size(fields); i++) {
         const json_t *field = json_array_get(fields, i);
         const char *name = json_string_value(json_object_get(field, "name"));
-        json_object_set_new(properties, name, type_json(field));
+        properties = json_put(properties, name, type_json(field));
         if (json_is_true(json_object_get(field, "required")))
-            json_array_append_new(required, json_string(name));
+            required = json_add(required, json_string(name));
     }
-    if (json_array_size(required) > 0)
-        json_object_set(object, "required", required);
-    json_decref(properties);
-    json_decref(required);
-    return object;
+    object = json_put(object, "properties", properties);
+    if (!required || json_array_size(required) > 0)
+        object = json_put(object, "required", required);
+    else
+        json_decref(required);
+    return json_put(object, "additionalProperties", json_false());
 }
 
-/* A number, or one of the texts that stand for it. */
-static json_t *number_or_text(const char *type, const json_t *option, const char *const *patterns)
-{
-    json_t *number = json_pack("{s:s}", "type", type);
-    json_t *choices = json_pack("[O]", number);
-    double bound;
-
-    if (schema_lower_bound(option, &bound)) {
-        json_t *min = json_object_get(option, "min");
-        json_object_set_new(number, "minimum", min ? json_incref(min) : json_integer((int)bound));
-    }
-    if (json_object_get(option, "max"))
-        json_object_set(number, "maximum", json_object_get(option, "max"));
-    json_decref(number);
-    for (; *patterns; patterns++)
-        json_array_append_new(choices,
-                              json_pack("{s:s, s:s}", "type", "string", "pattern", *patterns));
-    return json_pack("{s:o}", "oneOf", choices);
-}
-
+/* A number, or one of the texts that stand for it: a time, a bit rate, a size. */
 static json_t *scaled_json(const json_t *option, int type)
 {
-    bool percent = json_is_true(json_object_get(option, "percent"));
-    const char *pattern = type == SCHEMA_TIME      ? SCHEMA_PATTERN_TIME
-                          : type == SCHEMA_BITRATE ? SCHEMA_PATTERN_BITRATE
-                                                   : SCHEMA_PATTERN_SIZE;
-    const char *const patterns[] = {pattern, percent ? SCHEMA_PATTERN_PERCENT : NULL, NULL};
-    return number_or_text(type == SCHEMA_TIME ? "number" : "integer", option, patterns);
+    static const char *const patterns[SCHEMA_TYPE_COUNT] = {
+        [SCHEMA_TIME] = SCHEMA_PATTERN_TIME,
+        [SCHEMA_BITRATE] = SCHEMA_PATTERN_BITRATE,
+        [SCHEMA_SIZE] = SCHEMA_PATTERN_SIZE,
+    };
+    json_t *min = json_object_get(option, "min");
+    const char *name = type == SCHEMA_TIME ? "number" : "integer";
+    json_t *number = json_put(json_object(), "type", json_string(name));
+    double bound;
+
+    if (schema_lower_bound(option, &bound))
+        number = json_put(number, "minimum", min ? json_incref(min) : json_integer((int)bound));
+    number = json_put_borrowed(number, "maximum", json_object_get(option, "max"));
+    json_t *choices = json_add(json_array(), number);
+    choices = json_add(choices, string_type(patterns[type]));
+    if (json_is_true(json_object_get(option, "percent")))
+        choices = json_add(choices, string_type(SCHEMA_PATTERN_PERCENT));
+    return json_put(json_object(), "oneOf", choices);
 }
 
 static json_t *list_json(const json_t *option)
 {
-    json_t *item = type_json(json_object_get(option, "of"));
-    json_t *list = json_pack("{s:s, s:O}", "type", "array", "items", item);
     json_t *max = json_object_get(option, "max");
+    json_t *item = type_json(json_object_get(option, "of"));
+    json_t *list = json_put(json_object(), "type", json_string("array"));
 
-    if (json_object_get(option, "min"))
-        json_object_set(list, "minItems", json_object_get(option, "min"));
-    json_object_set_new(list, "maxItems", max ? json_incref(max) : json_integer(SCHEMA_MAX_ITEMS));
-    if (json_is_true(json_object_get(option, "single")))
-        list = json_pack("{s:[O, o]}", "anyOf", item, list);
+    list = json_put(list, "items", json_incref(item));
+    list = json_put_borrowed(list, "minItems", json_object_get(option, "min"));
+    list = json_put(list, "maxItems", max ? json_incref(max) : json_integer(SCHEMA_MAX_ITEMS));
+    if (json_is_true(json_object_get(option, "single"))) {
+        json_t *choices = json_add(json_array(), json_incref(item));
+        list = json_put(json_object(), "anyOf", json_add(choices, list));
+    }
     json_decref(item);
     return list;
 }
@@ -85,23 +87,19 @@ static json_t *plain_json(const json_t *option, int type)
     } table[SCHEMA_TYPE_COUNT] = {
         [SCHEMA_NUMBER] = {"number", "minimum", "maximum"},
         [SCHEMA_INTEGER] = {"integer", "minimum", "maximum"},
-        [SCHEMA_BOOLEAN] = {"boolean", NULL, NULL},
+        [SCHEMA_BOOLEAN] = {"boolean", "", ""},
         [SCHEMA_STRING] = {"string", "minLength", "maxLength"},
-        [SCHEMA_ENUM] = {"string", NULL, NULL},
-        [SCHEMA_COLOR] = {"string", NULL, NULL},
+        [SCHEMA_ENUM] = {"string", "", ""},
+        [SCHEMA_COLOR] = {"string", "", ""},
     };
-    json_t *plain = json_pack("{s:s}", "type", table[type].name);
+    json_t *plain = json_put(json_object(), "type", json_string(table[type].name));
 
-    if (table[type].min && json_object_get(option, "min"))
-        json_object_set(plain, table[type].min, json_object_get(option, "min"));
-    if (table[type].max && json_object_get(option, "max"))
-        json_object_set(plain, table[type].max, json_object_get(option, "max"));
-    if (json_object_get(option, "values"))
-        json_object_set(plain, "enum", json_object_get(option, "values"));
-    if (json_object_get(option, "pattern"))
-        json_object_set(plain, "pattern", json_object_get(option, "pattern"));
+    plain = json_put_borrowed(plain, table[type].min, json_object_get(option, "min"));
+    plain = json_put_borrowed(plain, table[type].max, json_object_get(option, "max"));
+    plain = json_put_borrowed(plain, "enum", json_object_get(option, "values"));
+    plain = json_put_borrowed(plain, "pattern", json_object_get(option, "pattern"));
     if (type == SCHEMA_COLOR)
-        json_object_set_new(plain, "pattern", json_string(SCHEMA_PATTERN_COLOR));
+        plain = json_put(plain, "pattern", json_string(SCHEMA_PATTERN_COLOR));
     return plain;
 }
 
@@ -126,19 +124,22 @@ static json_t *type_json(const json_t *option)
         result = plain_json(option, type);
         break;
     }
-    json_object_set(result, "default", json_object_get(option, "default"));
-    json_object_set(result, "description", json_object_get(option, "help"));
-    json_object_set(result, "x-type", json_object_get(option, "type"));
-    json_object_set(result, "x-unit", json_object_get(option, "unit"));
-    return result;
+    result = json_put_borrowed(result, "default", json_object_get(option, "default"));
+    result = json_put_borrowed(result, "description", json_object_get(option, "help"));
+    result = json_put_borrowed(result, "x-type", json_object_get(option, "type"));
+    return json_put_borrowed(result, "x-unit", json_object_get(option, "unit"));
 }
 
 json_t *schema_to_json_schema(const json_t *schema)
 {
     json_t *object = object_json(schema);
-    json_t *result = json_pack("{s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema");
+    json_t *dialect = json_string("https://json-schema.org/draft/2020-12/schema");
+    json_t *result = json_put(json_object(), "$schema", dialect);
 
-    json_object_update(result, object);
+    if (!object || !result || json_object_update(result, object) != 0) {
+        json_decref(result);
+        result = NULL;
+    }
     json_decref(object);
     return result;
 }

@@ -425,7 +425,7 @@ static void test_values(void **state)
     } cases[] = {
         {"return job.options.factor", "2"},
         {"return { job.options.name }", "{}"},
-        {"return job.operation", "\"test\""},
+        {"return job.name", "\"test\""},
         {"return { source.format, source.family, source.name, #source.streams, #source.videos, "
          "#source.audios, #source.subtitles, #source.pictures }",
          "[\"mov,mp4,m4a,3gp,3g2,mj2\",\"mp4\",\"holiday.mp4\",2,1,1,0,0]"},
@@ -655,6 +655,66 @@ static void test_explain(void **state)
     free(text);
 }
 
+/* ---- without memory ---- */
+
+static int allocations_left;
+
+static void *scarce_malloc(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+static const char *const greedy = "job:note('note')\n"
+                                  "local v = source.video:scale(32, 32):setsar(1)\n"
+                                  "job:output { format = 'mkv', metadata = { title = 't', n = 1 }, "
+                                  "source:from(0.5).video:copy() }\n"
+                                  "return { list = { 1, 2, { a = 'b' } }, d = source:describe(), e "
+                                  "= av.explain(job), v = v.kind,\n"
+                                  "  f = av.formats.mp4.video, o = job.options.factor }";
+
+static void test_any_failing_json_allocation(void **state)
+{
+    (void)state;
+    write_run(greedy);
+    int code = ERROR_OUT_OF_MEMORY;
+    for (int count = 0; code != 0 && count < 5000; count += 5) {
+        struct operation_request request;
+        struct operation_input input;
+        struct operation_outcome outcome;
+        request_init(&request, &input);
+        json_set_alloc_funcs(scarce_malloc, free);
+        allocations_left = count;
+        code = operation_run(&request, &outcome);
+        json_t *shown = operation_error_json(&outcome);
+        json_decref(shown);
+        json_set_alloc_funcs(malloc, free);
+        if (code != 0 && code != ERROR_OUT_OF_MEMORY)
+            fail_msg("%d: %s: %s", count, error_name(code), outcome.error.message);
+        operation_outcome_finish(&outcome);
+    }
+    assert_int_equal(code, 0);
+}
+
+static void test_any_small_lua_memory(void **state)
+{
+    (void)state;
+    write_run(greedy);
+    int code = ERROR_OUT_OF_MEMORY;
+    size_t memory = 0;
+    for (; code != 0 && memory < (size_t)2 * 1024 * 1024; memory += 2000) {
+        struct operation_request request;
+        struct operation_input input;
+        struct operation_outcome outcome;
+        request_init(&request, &input);
+        request.lua_memory = memory;
+        code = operation_run(&request, &outcome);
+        if (code != 0 && code != ERROR_OUT_OF_MEMORY)
+            fail_msg("%zu: %s: %s", memory, error_name(code), outcome.error.message);
+        operation_outcome_finish(&outcome);
+    }
+    assert_int_equal(code, 0);
+}
+
 static double planned_cost;
 
 static int refuse_cost(void *opaque, double cost)
@@ -712,6 +772,8 @@ int main(void)
         cmocka_unit_test(test_several_outputs),
         cmocka_unit_test(test_alternative),
         cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_any_failing_json_allocation),
+        cmocka_unit_test(test_any_small_lua_memory),
         cmocka_unit_test(test_planned_may_stop),
         cmocka_unit_test(test_cancel),
     };

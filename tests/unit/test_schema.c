@@ -306,13 +306,55 @@ static void test_help(void **state)
     json_decref(schema);
 }
 
+/* ---- without memory ---- */
+
+static int allocations_left;
+
+static void *scarce_malloc(size_t size)
+{
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void test_any_failing_allocation(void **state)
+{
+    (void)state;
+    json_t *schema = parse(SCHEMA);
+    json_t *given = parse("{\"factor\":2,\"times\":[1,\"50%\"],\"cuts\":[{\"end\":1}]}");
+    json_t *option = json_array_get(schema, 11);
+    int made = 0;
+
+    json_set_alloc_funcs(scarce_malloc, free);
+    for (int count = 0; made < 3 && count < 2000; count++) {
+        struct error e = {0};
+        made = 0;
+        allocations_left = count;
+        json_t *result = schema_validate(schema, given, &e);
+        if (!result && e.code != ERROR_OUT_OF_MEMORY)
+            fail_msg("%d: %s", count, e.message);
+        made += result != NULL;
+        allocations_left = count;
+        json_t *made_schema = schema_to_json_schema(schema);
+        made += made_schema != NULL;
+        allocations_left = count;
+        json_t *list = schema_parse_text(option, "1,50%,3", &e);
+        made += list != NULL;
+        json_decref(result);
+        json_decref(made_schema);
+        json_decref(list);
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_int_equal(made, 3);
+    json_decref(given);
+    json_decref(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepts),     cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_check),       cmocka_unit_test(test_long_texts_stay_valid),
         cmocka_unit_test(test_json_schema), cmocka_unit_test(test_parse_text),
-        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_help),        cmocka_unit_test(test_any_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
