@@ -25,6 +25,7 @@
 #define PROGRESS_PERIOD 0.2
 #define LOG_TEXT_MAX    4096
 #define INPUTS_MAX      1024
+#define MEMORY_RESERVE  8 /* a job that fails with less than this part of it left ran out of it */
 
 struct run {
     const struct worker_settings *settings;
@@ -128,11 +129,42 @@ static bool file_limit_met(const struct run *run)
     return false;
 }
 
+/* Bytes of a field of /proc/self/status, 0 if it isn't there. */
+static int64_t status_bytes(const char *status, const char *field)
+{
+    const char *line = strstr(status, field);
+    long long kilobytes = 0;
+    return line && sscanf(line + strlen(field), ": %lld kB", &kilobytes) == 1 ? kilobytes * 1024
+                                                                              : 0;
+}
+
+/* True if the process came close to RLIMIT_DATA at its worst: most libraries don't say that memory
+ * is what they lacked. The kernel keeps the peak of all that is mapped; what isn't data in it
+ * (libraries, above all) hardly changes. */
+static bool memory_limit_met(const struct run *run)
+{
+    int64_t limit = run->settings->memory;
+    char status[4096] = "";
+    FILE *file = limit > 0 && !LUMA_SANITIZED ? fopen("/proc/self/status", "re") : NULL;
+    if (!file)
+        return false;
+    size_t length = fread(status, 1, sizeof(status) - 1, file);
+    fclose(file);
+    status[length] = '\0';
+    int64_t other = status_bytes(status, "VmSize") - status_bytes(status, "VmData");
+    return status_bytes(status, "VmPeak") - other > limit - limit / MEMORY_RESERVE;
+}
+
 static void outcome_failed(const struct run *run, const struct operation_outcome *outcome)
 {
     if (outcome->error.code != ERROR_LIMIT_EXCEEDED && outcome->error.code != ERROR_DISK_FULL &&
         file_limit_met(run)) {
         report_limit("output_bytes", "an output is larger than this server allows");
+        return;
+    }
+    if (outcome->error.code == ERROR_ENCODE_FAILED && memory_limit_met(run)) {
+        report_failure(error_name(ERROR_OUT_OF_MEMORY),
+                       "the job needs more memory than this server allows");
         return;
     }
     json_t *event = operation_error_json(outcome);

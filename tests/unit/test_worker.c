@@ -883,6 +883,26 @@ static void test_limits(void **state)
     bench_close(&bench);
 }
 
+static void test_memory_limit(void **state)
+{
+    (void)state;
+    if (LUMA_SANITIZED)
+        skip(); /* no such limit goes with sanitizers */
+    struct bench bench;
+    struct seen seen;
+    bench_open_with(&bench, &(struct worker_settings){
+                                .blobs = blobs, .scripts = scripts, .memory = (int64_t)40 << 20});
+    start(&bench, &seen, run_task("heavy"));
+    json_t *go = json_pack("{s:b}", "go", 1);
+    worker_send(seen.worker, go);
+    json_decref(go);
+    await_exit(&bench, &seen);
+    assert_int_equal(seen.how.status, 0);
+    assert_string_equal(text_of(last_message(&seen), "code"), "out_of_memory");
+    forget(&seen);
+    bench_close(&bench);
+}
+
 static void test_confinement(void **state)
 {
     (void)state;
@@ -1097,6 +1117,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_job_is_lost_or_doubled),
         cmocka_unit_test(test_server_gone_worker_gone),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_memory_limit),
         cmocka_unit_test(test_confinement),
         cmocka_unit_test(test_many_in_turn),
         cmocka_unit_test(test_a_template_that_cannot_live),
