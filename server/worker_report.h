@@ -1,6 +1,6 @@
 /*
- * What a worker says: events to the server, and the sentences of failures that aren't an operation's
- * own.
+ * What a worker says: events to the server, and the sentences of failures that are not an
+ * operation's own.
  *
  * Any thread may report; a report is a whole message. When the server is gone, reporting ends the
  * process.
