@@ -40,6 +40,11 @@ const AVCodec *introspect_encoder(const char *name, enum AVMediaType kind, struc
 /* One line: type, range, default and help of an option, for help(x) and errors. */
 void introspect_describe_option(const AVOption *option, char *text, size_t size);
 
+/* The names of what a filter, or an encode with an encoder, takes, for completion: at most room;
+ * returns how many. They live for ever; a name may come twice. */
+size_t introspect_filter_options(const AVFilter *filter, const char **names, size_t room);
+size_t introspect_encoder_options(const AVCodec *encoder, const char **names, size_t room);
+
 /* Names of usable encoders and codecs. */
 const char *const *introspect_encoders(size_t *count);
 

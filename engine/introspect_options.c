@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "engine/introspect_internal.h"
+#include "engine/policy.h"
 
 static const char *type_name(enum AVOptionType type)
 {
@@ -182,6 +183,53 @@ void introspect_describe_option(const AVOption *option, char *text, size_t size)
     if (option->help && *option->help) {
         av_strlcatf(text, size, "; %s", option->help);
     }
+}
+
+/* ---- names ---- */
+
+static size_t add_names(const AVClass *class, int flags, const char **names, size_t count,
+                        size_t room)
+{
+    const AVOption *option = NULL;
+    while (class && count < room && (option = av_opt_next(&class, option))) {
+        if (option->type != AV_OPT_TYPE_CONST && (option->flags & flags) == flags) {
+            names[count++] = option->name;
+        }
+    }
+    return count;
+}
+
+size_t introspect_filter_options(const AVFilter *filter, const char **names, size_t room)
+{
+    size_t count = add_names(filter->priv_class, 0, names, 0, room);
+    size_t allowed = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (policy_filter_option(filter->name, names[i], "", NULL)) {
+            names[allowed++] = names[i];
+        }
+    }
+    if (allowed < room && (filter->flags & AVFILTER_FLAG_SUPPORT_TIMELINE)) {
+        names[allowed++] = "enable";
+    }
+    return allowed;
+}
+
+size_t introspect_encoder_options(const AVCodec *encoder, const char **names, size_t room)
+{
+    size_t count = 0, allowed = 0;
+    for (const char *const *own = introspect_engine_options(); *own && count < room; own++) {
+        names[count++] = *own;
+    }
+    size_t engine = count;
+    count = add_names(encoder->priv_class, 0, names, count, room);
+    count = add_names(avcodec_get_class(), AV_OPT_FLAG_ENCODING_PARAM, names, count, room);
+    for (size_t i = 0; i < count; i++) {
+        if (i < engine || (introspect_encoder_option(encoder, names[i], NULL) &&
+                           policy_encoder_option(encoder->name, names[i], "", NULL))) {
+            names[allowed++] = names[i];
+        }
+    }
+    return allowed;
 }
 
 const char *const *introspect_engine_options(void)

@@ -158,4 +158,8 @@ enum plan_style { PLAN_STYLE_TEXT, PLAN_STYLE_DOT, PLAN_STYLE_FFMPEG };
 int plan_explain(const struct plan *plan, const int *outputs, int output_count,
                  enum plan_style style, char **text, struct error *e);
 
+/* What an edge carries and how it came about, as one line: "video: scale(w=320, h=-2) of
+ * hue(s=0) of stream 0 of clip.mp4". Cut where the text is full. */
+void plan_explain_edge(const struct plan *plan, struct plan_edge edge, char *text, size_t size);
+
 #endif

@@ -333,3 +333,33 @@ int plan_explain(const struct plan *plan, const int *outputs, int output_count,
     free(reached);
     return *text ? 0 : plan_out_of_memory(e);
 }
+
+/* ---- one edge ---- */
+
+void plan_explain_edge(const struct plan *plan, struct plan_edge edge, char *text, size_t size)
+{
+    enum { MOST = 32 };
+    struct plan_type type = {0};
+    AVBPrint buffer;
+    av_bprint_init_for_buffer(&buffer, text, (unsigned)size);
+    const struct explain x = {plan, NULL, &buffer};
+    const char *joint = ": ";
+
+    if (plan_edge_type(plan, edge, &type)) {
+        av_bprintf(&buffer, "%s", introspect_kind(type.kind));
+    }
+    for (int depth = 0; edge.node >= 0 && depth < MOST; depth++) {
+        const struct plan_node *node = plan->nodes[edge.node];
+        av_bprintf(&buffer, "%s", joint);
+        joint = " of ";
+        if (node->kind == PLAN_INPUT) {
+            av_bprintf(&buffer, "stream %d of ", edge.pad);
+            explain_clean(&buffer, node->file->label);
+        } else {
+            av_bprintf(&buffer, "%s",
+                       node->kind == PLAN_PICK ? "single frames" : explain_node_name(node));
+            print_settings(&x, node);
+        }
+        edge = node->input_count ? node->inputs[0] : (struct plan_edge){-1, 0};
+    }
+}

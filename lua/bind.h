@@ -92,6 +92,9 @@ struct bind_input {
 void bind_open_media(lua_State *L);
 void bind_push_input(lua_State *L, int node);
 const struct bind_input *bind_test_input(lua_State *L, int index); /* NULL if it is none */
+/* Names of what an input has; they live for ever. Returns how many, at most room. */
+int bind_input_fields(const char **names, int room);
+int bind_input_methods(const char **names, int room);
 
 /* ---- streams and tracks, bind_stream.c, bind_stream_fields.c ---- */
 
@@ -102,6 +105,8 @@ struct bind_stream {
 void bind_open_stream(lua_State *L);
 void bind_push_stream(lua_State *L, struct plan_edge edge, double start, double stop);
 const struct bind_stream *bind_test_stream(lua_State *L, int index);
+/* Names of a stream's methods that are no filters; as bind_input_methods. */
+int bind_stream_methods(const char **names, int room);
 /* The input's stream that an edge is, or NULL if it has been through something. */
 const struct media_stream *bind_edge_stream(const struct plan *plan, struct plan_edge edge);
 /* Pushes a field of a stream and returns true; false if there is none of that name. */
@@ -123,6 +128,8 @@ const struct bind_track *bind_test_track(lua_State *L, int index);
 void bind_open_job(lua_State *L);
 void bind_push_job(lua_State *L);
 bool bind_test_job(lua_State *L, int index);
+/* Names of all that a job has; as bind_input_methods. */
+int bind_job_members(const char **names, int room);
 /* The validated options as a read-only table. */
 void bind_push_options(lua_State *L);
 
@@ -133,6 +140,8 @@ int bind_add_output(lua_State *L, int table);
 void bind_push_output(lua_State *L, int number);
 /* The number of an output's handle, or -1. */
 int bind_test_output(lua_State *L, int index);
+/* The named fields of the table that declares an output; ends with NULL. */
+const char *const *bind_output_fields(void);
 
 void bind_open_av(lua_State *L);
 

@@ -51,13 +51,15 @@ void bind_push_options(lua_State *L)
 {
     struct bind *bind = bind_of(L);
 
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &options_key) != LUA_TNIL)
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &options_key) != LUA_TNIL) {
         return;
+    }
     lua_pop(L, 1);
-    if (bind->options)
+    if (bind->options) {
         json_push_lua(L, bind->options);
-    else
+    } else {
         lua_newtable(L);
+    }
     if (bind->schema) {
         lua_createtable(L, 0, 1);
         lua_pushcfunction(L, options_index);
@@ -73,8 +75,9 @@ void bind_push_options(lua_State *L)
 
 static void check_self(lua_State *L, const char *method)
 {
-    if (!bind_test_job(L, 1))
+    if (!bind_test_job(L, 1)) {
         luaL_error(L, "call it with a colon: job:%s(...)", method);
+    }
 }
 
 static int job_note(lua_State *L)
@@ -85,14 +88,16 @@ static int job_note(lua_State *L)
     struct bind *bind = bind_of(L);
     const char *text = luaL_checklstring(L, 2, &length);
     size_t count = json_array_size(bind->notes);
-    if (count > BIND_MAX_NOTES)
+    if (count > BIND_MAX_NOTES) {
         return 0;
+    }
     if (count == BIND_MAX_NOTES) {
         text = "(further notes are dropped)";
         length = strlen(text);
     }
-    if (length > BIND_MAX_NOTE)
+    if (length > BIND_MAX_NOTE) {
         length = BIND_MAX_NOTE; /* a character that is cut shows as U+FFFD */
+    }
     if (json_array_append_new(bind->notes, json_text(text, length)) != 0) {
         struct error e;
         error_set(&e, ERROR_OUT_OF_MEMORY, "out of memory while keeping a note");
@@ -104,8 +109,9 @@ static int job_note(lua_State *L)
 static const char *details_field(lua_State *L, const char *name)
 {
     lua_getfield(L, 4, name);
-    if (lua_isnil(L, -1))
+    if (lua_isnil(L, -1)) {
         return NULL;
+    }
     return sandbox_tostring(L, -1, NULL);
 }
 
@@ -118,8 +124,9 @@ static int job_fail(lua_State *L)
     const char *name = luaL_checkstring(L, 2);
     const char *message = luaL_checkstring(L, 3);
     int code = error_from_name(name);
-    if (code == 0)
+    if (code == 0) {
         return luaL_error(L, "there is no error code '%s' (the message was: %s)", name, message);
+    }
     error_set(&e, code, "%s", message);
     if (lua_type(L, 4) == LUA_TSTRING) {
         char path[160];
@@ -136,8 +143,9 @@ static int job_fail(lua_State *L)
 static int job_output(lua_State *L)
 {
     check_self(L, "output");
-    if (!lua_istable(L, 2))
+    if (!lua_istable(L, 2)) {
         return luaL_error(L, "output takes a table: job:output{...}");
+    }
     bind_push_output(L, bind_add_output(L, 2));
     return 1;
 }
@@ -157,10 +165,11 @@ static void push_inputs(lua_State *L)
 static void push_input(lua_State *L)
 {
     struct bind *bind = bind_of(L);
-    if (bind->input_count > 0)
+    if (bind->input_count > 0) {
         bind_push_input(L, bind->inputs[0]);
-    else
+    } else {
         lua_pushnil(L);
+    }
 }
 
 static void push_name(lua_State *L)
@@ -168,34 +177,46 @@ static void push_name(lua_State *L)
     lua_pushstring(L, bind_of(L)->operation);
 }
 
+static const struct {
+    const char *name;
+    void (*push)(lua_State *L);
+    lua_CFunction method;
+} members[] = {
+    {"input", push_input, NULL},
+    {"inputs", push_inputs, NULL},
+    {"options", bind_push_options, NULL},
+    {"name", push_name, NULL},
+    {"output", NULL, job_output},
+    {"note", NULL, job_note},
+    {"fail", NULL, job_fail},
+};
+enum { COUNT = sizeof members / sizeof *members };
+
+int bind_job_members(const char **names, int room)
+{
+    int count = 0;
+    for (int i = 0; i < COUNT && count < room; i++) {
+        names[count++] = members[i].name;
+    }
+    return count;
+}
+
 static int job_index(lua_State *L)
 {
-    static const struct {
-        const char *name;
-        void (*push)(lua_State *L);
-        lua_CFunction method;
-    } members[] = {
-        {"input", push_input, NULL},
-        {"inputs", push_inputs, NULL},
-        {"options", bind_push_options, NULL},
-        {"name", push_name, NULL},
-        {"output", NULL, job_output},
-        {"note", NULL, job_note},
-        {"fail", NULL, job_fail},
-    };
-    enum { COUNT = sizeof members / sizeof *members };
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
     const char *names[COUNT + 1] = {NULL};
     char hint[96];
 
     for (int i = 0; i < COUNT; i++) {
         names[i] = members[i].name;
-        if (strcmp(members[i].name, name) != 0)
+        if (strcmp(members[i].name, name) != 0) {
             continue;
-        if (members[i].push)
+        }
+        if (members[i].push) {
             members[i].push(L);
-        else
+        } else {
             lua_pushcfunction(L, members[i].method);
+        }
         return 1;
     }
     bind_hint(name, names, hint, sizeof hint);

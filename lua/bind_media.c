@@ -40,10 +40,11 @@ static const struct media *media_of(lua_State *L, const struct bind_input *input
 
 static void push_stream(lua_State *L, const struct bind_input *input, int index)
 {
-    if (index < 0)
+    if (index < 0) {
         lua_pushnil(L);
-    else
+    } else {
         bind_push_stream(L, (struct plan_edge){input->node, index}, input->start, input->stop);
+    }
 }
 
 /* The streams of a kind (-1: all) that are, or are not, attached pictures. */
@@ -55,8 +56,9 @@ static void push_streams(lua_State *L, const struct bind_input *input, int kind,
     lua_newtable(L);
     for (int i = 0; i < media->stream_count; i++) {
         const struct media_stream *stream = &media->streams[i];
-        if (kind >= 0 && ((int)stream->kind != kind || stream->attached_picture != pictures))
+        if (kind >= 0 && ((int)stream->kind != kind || stream->attached_picture != pictures)) {
             continue;
+        }
         push_stream(L, input, i);
         lua_rawseti(L, -2, ++count);
     }
@@ -84,18 +86,20 @@ static void push_chapters(lua_State *L, const struct media *media)
 
 static void push_known(lua_State *L, int64_t number)
 {
-    if (number > 0)
+    if (number > 0) {
         lua_pushinteger(L, number);
-    else
+    } else {
         lua_pushnil(L);
+    }
 }
 
 static void push_time(lua_State *L, double seconds)
 {
-    if (isfinite(seconds))
+    if (isfinite(seconds)) {
         lua_pushnumber(L, seconds);
-    else
+    } else {
         lua_pushnil(L);
+    }
 }
 
 static void get_format(lua_State *L, const struct bind_input *input)
@@ -198,11 +202,13 @@ static int push_range(lua_State *L, const struct bind_input *input, double start
 {
     struct error e = {0};
 
-    if (start < 0 || !(stop > start))
+    if (start < 0 || !(stop > start)) {
         return luaL_error(L, "a range must begin at 0 or later and end after it begins");
+    }
     int node = plan_add_range(bind_of(L)->plan, input->whole, start, stop, &e);
-    if (node < 0)
+    if (node < 0) {
         return bind_raise(L, &e);
+    }
     struct bind_input *range = lua_newuserdatauv(L, sizeof *range, 0);
     *range = (struct bind_input){node, input->whole, start, stop};
     luaL_setmetatable(L, INPUT_TYPE);
@@ -235,20 +241,24 @@ static double *push_times(lua_State *L, int *count)
     bool list = lua_istable(L, 2);
     lua_Integer length = list ? luaL_len(L, 2) : 1;
 
-    if (length < 1 || length > MAX_PICKS)
+    if (length < 1 || length > MAX_PICKS) {
         luaL_error(L, "at() takes 1 to %d times, not %d", MAX_PICKS, (int)length);
+    }
     double *times = lua_newuserdatauv(L, (size_t)length * sizeof *times, 0);
     for (lua_Integer i = 0; i < length; i++) {
-        if (list)
+        if (list) {
             lua_geti(L, 2, i + 1);
-        else
+        } else {
             lua_pushvalue(L, 2);
-        if (lua_type(L, -1) != LUA_TNUMBER && lua_type(L, -1) != LUA_TSTRING)
+        }
+        if (lua_type(L, -1) != LUA_TNUMBER && lua_type(L, -1) != LUA_TSTRING) {
             luaL_error(L, "at() takes times in seconds: number %d is a %s", (int)i + 1,
                        luaL_typename(L, -1));
+        }
         times[i] = bind_check_time(L, lua_gettop(L));
-        if (times[i] < 0)
+        if (times[i] < 0) {
             luaL_error(L, "at() takes times from 0: number %d is below", (int)i + 1);
+        }
         lua_pop(L, 1);
     }
     *count = (int)length;
@@ -257,13 +267,15 @@ static double *push_times(lua_State *L, int *count)
 
 static bool keyframe_option(lua_State *L, int index)
 {
-    if (lua_isnoneornil(L, index))
+    if (lua_isnoneornil(L, index)) {
         return false;
+    }
     luaL_checktype(L, index, LUA_TTABLE);
     bool keyframe = false;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "keyframe") != 0)
+        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "keyframe") != 0) {
             luaL_error(L, "at() knows the option 'keyframe' only");
+        }
         keyframe = lua_toboolean(L, -1);
     }
     return keyframe;
@@ -284,12 +296,14 @@ static int input_at(lua_State *L)
         error_set(&e, ERROR_NO_SUCH_STREAM, "'%s' has no video", media_of(L, input)->label);
         return bind_raise(L, &e);
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         times[i] += input->start; /* of a range: from its beginning */
+    }
     int node = plan_add_pick(bind->plan, (struct plan_edge){input->whole, best}, times, count,
                              keyframe, &e);
-    if (node < 0)
+    if (node < 0) {
         return bind_raise(L, &e);
+    }
     bind_push_stream(L, (struct plan_edge){node, 0}, 0, INFINITY);
     return 1;
 }
@@ -333,28 +347,45 @@ static const luaL_Reg methods[] = {
 
 /* ---- the type ---- */
 
+int bind_input_fields(const char **names, int room)
+{
+    int count = 0;
+    for (size_t i = 0; i < FIELD_COUNT && count < room; i++) {
+        names[count++] = fields[i].name;
+    }
+    return count;
+}
+
+int bind_input_methods(const char **names, int room)
+{
+    int count = 0;
+    for (const luaL_Reg *method = methods; method->name && count < room; method++) {
+        names[count++] = method->name;
+    }
+    return count;
+}
+
 static int input_index(lua_State *L)
 {
     const struct bind_input *input = check_self(L);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
-    const char *names[32];
+    const char *names[64];
     char hint[96];
-    int count = 0;
 
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         if (strcmp(fields[i].name, name) == 0) {
             fields[i].get(L, input);
             return 1;
         }
-        names[count++] = fields[i].name;
     }
     for (const luaL_Reg *method = methods; method->name; method++) {
         if (strcmp(method->name, name) == 0) {
             lua_pushcfunction(L, method->func);
             return 1;
         }
-        names[count++] = method->name;
     }
+    int count = bind_input_fields(names, 63);
+    count += bind_input_methods(names + count, 63 - count);
     names[count] = NULL;
     bind_hint(name, names, hint, sizeof hint);
     return luaL_error(L, "an input has no '%s'%s", name, hint);

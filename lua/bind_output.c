@@ -20,6 +20,11 @@ static const char *const field_names[] = {
     "each_picture", "text",   "not_larger_than", "otherwise", NULL,
 };
 
+const char *const *bind_output_fields(void)
+{
+    return field_names;
+}
+
 void bind_push_output(lua_State *L, int number)
 {
     int *handle = lua_newuserdatauv(L, sizeof *handle, 0);
@@ -51,11 +56,13 @@ static int compare_keys(const void *a, const void *b)
 static struct plan_edge check_track(lua_State *L, lua_Integer key)
 {
     const struct bind_track *track = bind_test_track(L, -1);
-    if (!track && bind_test_stream(L, -1))
+    if (!track && bind_test_stream(L, -1)) {
         luaL_error(L, "track %d is a stream: end it with :encode{...} or :copy()", (int)key);
-    if (!track)
+    }
+    if (!track) {
         luaL_error(L, "track %d is a %s: a stream with :encode{...} or :copy() is expected",
                    (int)key, luaL_typename(L, -1));
+    }
     return track->edge;
 }
 
@@ -70,23 +77,27 @@ static int collect_tracks(lua_State *L, int table, struct plan_edge *tracks)
         if (lua_type(L, -2) == LUA_TSTRING) {
             const char *name = lua_tostring(L, -2);
             int i = 0;
-            while (field_names[i] && strcmp(field_names[i], name) != 0)
+            while (field_names[i] && strcmp(field_names[i], name) != 0) {
                 i++;
+            }
             bind_hint(name, field_names, hint, sizeof hint);
-            if (!field_names[i])
+            if (!field_names[i]) {
                 luaL_error(L, "an output has no '%s'%s", name, hint);
+            }
         } else if (!lua_isinteger(L, -2)) {
             luaL_error(L, "an output has tracks and named fields, not a %s", luaL_typename(L, -2));
         } else if (lua_toboolean(L, -1)) {
-            if (count == BIND_MAX_EDGES)
+            if (count == BIND_MAX_EDGES) {
                 luaL_error(L, "an output has at most %d tracks", BIND_MAX_EDGES);
+            }
             lua_Integer key = lua_tointeger(L, -2);
             found[count++] = (struct numbered){key, check_track(L, key)};
         }
     }
     qsort(found, (size_t)count, sizeof *found, compare_keys);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         tracks[i] = found[i].edge;
+    }
     return count;
 }
 
@@ -101,19 +112,22 @@ static int push_field(lua_State *L, int table, const char *name)
 static const char *text_field(lua_State *L, int table, const char *name)
 {
     int type = push_field(L, table, name);
-    if (type == LUA_TNIL)
+    if (type == LUA_TNIL) {
         return NULL;
-    if (type != LUA_TSTRING)
+    }
+    if (type != LUA_TSTRING) {
         luaL_error(L, "'%s' of an output must be text, not a %s", name, lua_typename(L, type));
+    }
     return lua_tostring(L, -1);
 }
 
 static bool flag_field(lua_State *L, int table, const char *name, bool otherwise)
 {
     int type = push_field(L, table, name);
-    if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+    if (type != LUA_TNIL && type != LUA_TBOOLEAN) {
         luaL_error(L, "'%s' of an output must be true or false, not a %s", name,
                    lua_typename(L, type));
+    }
     return type == LUA_TNIL ? otherwise : lua_toboolean(L, -1);
 }
 
@@ -121,13 +135,16 @@ static int64_t size_field(lua_State *L, int table, const char *name)
 {
     int64_t bytes = 0;
     int type = push_field(L, table, name);
-    if (type == LUA_TNIL)
+    if (type == LUA_TNIL) {
         return 0;
-    if (type == LUA_TSTRING && schema_read_size(lua_tostring(L, -1), &bytes) && bytes > 0)
+    }
+    if (type == LUA_TSTRING && schema_read_size(lua_tostring(L, -1), &bytes) && bytes > 0) {
         return bytes;
+    }
     lua_Number number = lua_tonumber(L, -1);
-    if (type != LUA_TNUMBER || !(number >= 1) || number > 9e15)
+    if (type != LUA_TNUMBER || !(number >= 1) || number > 9e15) {
         luaL_error(L, "'%s' of an output must be a size in bytes or like \"20MB\"", name);
+    }
     return (int64_t)number;
 }
 
@@ -137,8 +154,9 @@ static int source_of(const struct bind *bind, const struct plan_edge *tracks, in
     struct plan_type type;
     for (int i = 0; i < count; i++) {
         if (plan_edge_type(bind->plan, tracks[i], &type) && type.source_node >= 0 &&
-            plan_node_kind(bind->plan, type.source_node) == PLAN_INPUT)
+            plan_node_kind(bind->plan, type.source_node) == PLAN_INPUT) {
             return type.source_node;
+        }
     }
     return bind->input_count > 0 ? bind->inputs[0] : -1;
 }
@@ -148,10 +166,12 @@ static int chapters_field(lua_State *L, int table, int source)
 {
     int type = push_field(L, table, "chapters");
     const struct bind_input *input = bind_test_input(L, -1);
-    if (input)
+    if (input) {
         return input->node;
-    if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+    }
+    if (type != LUA_TNIL && type != LUA_TBOOLEAN) {
         luaL_error(L, "'chapters' of an output must be true, false or an input");
+    }
     return type == LUA_TNIL || lua_toboolean(L, -1) ? source : -1;
 }
 
@@ -169,18 +189,22 @@ static void metadata_field(lua_State *L, int table, int source, struct tags *tag
 
     tags->count = 0;
     tags->from = type == LUA_TBOOLEAN && !lua_toboolean(L, -1) ? -1 : source;
-    if (type == LUA_TNIL || type == LUA_TBOOLEAN)
+    if (type == LUA_TNIL || type == LUA_TBOOLEAN) {
         return;
-    if (type != LUA_TTABLE)
+    }
+    if (type != LUA_TTABLE) {
         luaL_error(L, "'metadata' of an output must be a table or false");
+    }
     lua_newtable(L); /* keeps texts of numbers */
     int texts = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || tags->count == MAX_TAGS)
+        if (lua_type(L, -2) != LUA_TSTRING || tags->count == MAX_TAGS) {
             luaL_error(L, "'metadata' of an output has at most %d names with texts", MAX_TAGS);
+        }
         bool removed = lua_type(L, -1) == LUA_TBOOLEAN && !lua_toboolean(L, -1);
-        if (!removed && !lua_isstring(L, -1))
+        if (!removed && !lua_isstring(L, -1)) {
             luaL_error(L, "'metadata' of an output: '%s' must be text", lua_tostring(L, -2));
+        }
         tags->names[tags->count] = lua_tostring(L, -2);
         lua_pushvalue(L, -1);
         tags->values[tags->count] = removed ? "" : lua_tostring(L, -1);
@@ -195,8 +219,9 @@ static int add_to_plan(struct bind *bind, struct plan_output *output, const stru
     AVDictionary *metadata = NULL;
     int status = 0;
 
-    for (int i = 0; i < tags->count && status >= 0; i++)
+    for (int i = 0; i < tags->count && status >= 0; i++) {
         status = av_dict_set(&metadata, tags->names[i], tags->values[i], 0);
+    }
     if (status < 0) {
         status = error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while adding an output");
     } else {
@@ -215,20 +240,24 @@ static int add_text(lua_State *L, int table, struct bind_output *declared)
     const char *name = text_field(L, table, "name");
     size_t length = 0;
 
-    if (!name)
+    if (!name) {
         return luaL_error(L, "an output of text needs a name: job:output{ name=, text= }");
+    }
     for (; *name; name++) { /* a label, never a path */
         bool fine = *name != '/' && *name != '\\' && (unsigned char)*name >= 0x20 && *name != 0x7f;
-        if (length < 200 && !(length == 0 && *name == '.'))
+        if (length < 200 && !(length == 0 && *name == '.')) {
             declared->name[length++] = fine ? *name : '_';
+        }
     }
     declared->name[length] = '\0';
-    if (length == 0)
+    if (length == 0) {
         return luaL_error(L, "the name of an output is empty");
+    }
     int type = push_field(L, table, "text");
-    if (type != LUA_TSTRING && type != LUA_TFUNCTION)
+    if (type != LUA_TSTRING && type != LUA_TFUNCTION) {
         return luaL_error(L, "'text' of an output must be text or a function, not a %s",
                           lua_typename(L, type));
+    }
     declared->node = -1;
     declared->text = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
@@ -241,10 +270,12 @@ static void add_alternative(lua_State *L, int table, struct bind_output *declare
     declared->otherwise = LUA_NOREF;
     declared->largest = size_field(L, table, "not_larger_than");
     int type = push_field(L, table, "otherwise");
-    if ((declared->largest > 0) != (type == LUA_TFUNCTION))
+    if ((declared->largest > 0) != (type == LUA_TFUNCTION)) {
         luaL_error(L, "'not_larger_than' and 'otherwise' (a function) go together");
-    if (type == LUA_TFUNCTION)
+    }
+    if (type == LUA_TFUNCTION) {
         declared->otherwise = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
 }
 
 int bind_add_output(lua_State *L, int table)
@@ -256,12 +287,14 @@ int bind_add_output(lua_State *L, int table)
     struct error e = {0};
 
     luaL_checkstack(L, 24, NULL);
-    if (bind->output_count == BIND_MAX_OUTPUTS)
+    if (bind->output_count == BIND_MAX_OUTPUTS) {
         return luaL_error(L, "a job has at most %d outputs", BIND_MAX_OUTPUTS);
+    }
     int count = collect_tracks(L, table, tracks);
     if (push_field(L, table, "text") != LUA_TNIL) {
-        if (count > 0)
+        if (count > 0) {
             return luaL_error(L, "an output of text has no tracks");
+        }
         add_text(L, table, &declared);
         bind->outputs[bind->output_count] = declared;
         return bind->output_count++;
@@ -280,8 +313,9 @@ int bind_add_output(lua_State *L, int table)
     add_alternative(L, table, &declared);
     metadata_field(L, table, source, &tags);
     declared.node = add_to_plan(bind, &output, &tags, &e);
-    if (declared.node < 0)
+    if (declared.node < 0) {
         return bind_raise(L, &e);
+    }
     declared.each_picture = output.each_picture;
     bind->outputs[bind->output_count] = declared;
     return bind->output_count++;
@@ -295,13 +329,14 @@ static int output_index(lua_State *L)
     int number = *(int *)luaL_checkudata(L, 1, OUTPUT_TYPE);
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
 
-    if (strcmp(name, "name") != 0)
+    if (strcmp(name, "name") != 0) {
         return luaL_error(L, "an output has no '%s'; only its name", name);
+    }
     const struct bind_output *output = &bind->outputs[number];
     char text[256];
-    if (output->node < 0)
+    if (output->node < 0) {
         lua_pushstring(L, output->name);
-    else {
+    } else {
         plan_output_name(bind->plan, output->node, 0, text, sizeof text);
         lua_pushstring(L, text);
     }

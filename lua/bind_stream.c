@@ -18,8 +18,9 @@
 
 const struct media_stream *bind_edge_stream(const struct plan *plan, struct plan_edge edge)
 {
-    if (edge.node < 0 || plan_node_kind(plan, edge.node) != PLAN_INPUT)
+    if (edge.node < 0 || plan_node_kind(plan, edge.node) != PLAN_INPUT) {
         return NULL;
+    }
     const struct media *media = plan_input_media(plan, edge.node);
     return media && edge.pad >= 0 && edge.pad < media->stream_count ? &media->streams[edge.pad]
                                                                     : NULL;
@@ -53,8 +54,9 @@ static void push_track(lua_State *L, int node)
 static const struct bind_stream *check_self(lua_State *L, const char *method)
 {
     const struct bind_stream *stream = bind_test_stream(L, 1);
-    if (!stream)
+    if (!stream) {
         luaL_error(L, "call it with a colon, on a stream: stream:%s(...)", method);
+    }
     return stream;
 }
 
@@ -67,12 +69,14 @@ int bind_add_filter(lua_State *L, const char *filter, const struct plan_edge *ed
     struct error e = {0};
     int node = plan_add_filter(bind->plan, filter, edges, count, options->list, options->count, &e);
 
-    if (node < 0)
+    if (node < 0) {
         return bind_raise(L, &e);
+    }
     int pads = plan_pad_count(bind->plan, node);
     luaL_checkstack(L, pads, "too many outputs");
-    for (int pad = 0; pad < pads; pad++)
+    for (int pad = 0; pad < pads; pad++) {
         bind_push_stream(L, (struct plan_edge){node, pad}, 0, INFINITY);
+    }
     return pads;
 }
 
@@ -82,11 +86,13 @@ static void add_input_count(lua_State *L, struct bind_options *options, const AV
 {
     static const char *const names[] = {"inputs", "nb_inputs"};
 
-    if (!(filter->flags & AVFILTER_FLAG_DYNAMIC_INPUTS) || count < 2)
+    if (!(filter->flags & AVFILTER_FLAG_DYNAMIC_INPUTS) || count < 2) {
         return;
+    }
     for (size_t i = 0; i < 2; i++) {
-        if (bind_options_have(options, names[i]))
+        if (bind_options_have(options, names[i])) {
             return;
+        }
         if (introspect_filter_option(filter, names[i], NULL)) {
             lua_pushinteger(L, count);
             bind_options_add(L, options, names[i], lua_gettop(L), what);
@@ -105,14 +111,17 @@ static int add_positional(lua_State *L, struct bind_options *options, const AVFi
     int given = 0;
 
     for (; index <= top && !lua_istable(L, index); index++, given++) {
-        if (bind_test_stream(L, index))
+        if (bind_test_stream(L, index)) {
             return luaL_error(L, "%s takes its other streams before its values", what);
-        if (given >= known)
+        }
+        if (given >= known) {
             return luaL_error(L,
                               "%s takes at most %d values without names: give them as {name=...}",
                               what, known);
-        if (!lua_isnil(L, index))
+        }
+        if (!lua_isnil(L, index)) {
             bind_options_add(L, options, names[given], index, what);
+        }
     }
     return index;
 }
@@ -130,19 +139,22 @@ static int call_filter(lua_State *L)
     edges[0] = check_self(L, name)->edge;
     snprintf(what, sizeof what, "filter '%s'", name);
     const AVFilter *filter = introspect_filter(name, &e);
-    if (!filter)
+    if (!filter) {
         return bind_raise(L, &e);
+    }
     for (; index <= top && bind_test_stream(L, index); index++) {
-        if (count == BIND_MAX_EDGES)
+        if (count == BIND_MAX_EDGES) {
             return luaL_error(L, "%s has more than %d streams", what, BIND_MAX_EDGES);
+        }
         edges[count++] = bind_test_stream(L, index)->edge;
     }
     bind_options_begin(L, &options);
     index = add_positional(L, &options, filter, index, top, what);
     if (index <= top) {
         bind_options_add_table(L, &options, index, what, NULL);
-        if (index < top)
+        if (index < top) {
             return luaL_error(L, "%s takes its table of options last", what);
+        }
     }
     add_input_count(L, &options, filter, count, what);
     return bind_add_filter(L, name, edges, count, &options);
@@ -156,8 +168,9 @@ static void check_options_table(lua_State *L, const char *method)
         lua_settop(L, 1);
         lua_newtable(L);
     }
-    if (!lua_istable(L, 2))
+    if (!lua_istable(L, 2)) {
         luaL_error(L, "%s takes a table: stream:%s{...}", method, method);
+    }
     lua_settop(L, 2);
 }
 
@@ -165,10 +178,12 @@ static void check_options_table(lua_State *L, const char *method)
 static const char *text_field(lua_State *L, const char *name, const char *method)
 {
     lua_pushstring(L, name);
-    if (lua_rawget(L, 2) == LUA_TNIL)
+    if (lua_rawget(L, 2) == LUA_TNIL) {
         return NULL;
-    if (lua_type(L, -1) != LUA_TSTRING)
+    }
+    if (lua_type(L, -1) != LUA_TSTRING) {
         luaL_error(L, "'%s' of %s must be text, not a %s", name, method, luaL_typename(L, -1));
+    }
     return lua_tostring(L, -1);
 }
 
@@ -182,13 +197,15 @@ static int stream_encode(lua_State *L)
 
     check_options_table(L, "encode");
     const char *codec = text_field(L, "codec", "encode");
-    if (!codec)
+    if (!codec) {
         return luaL_error(L, "encode needs a codec: stream:encode{ codec=\"h264\" }");
+    }
     bind_options_begin(L, &options);
     bind_options_add_table(L, &options, 2, "encode", read_here);
     int node = plan_add_encode(bind->plan, edge, codec, options.list, options.count, &e);
-    if (node < 0)
+    if (node < 0) {
         return bind_raise(L, &e);
+    }
     push_track(L, node);
     return 1;
 }
@@ -206,8 +223,9 @@ static int stream_copy(lua_State *L)
     bind_options_begin(L, &options);
     bind_options_add_table(L, &options, 2, "copy", read_here);
     int node = plan_add_copy(bind->plan, edge, bsf, options.list, options.count, &e);
-    if (node < 0)
+    if (node < 0) {
         return bind_raise(L, &e);
+    }
     push_track(L, node);
     return 1;
 }
@@ -240,6 +258,15 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
+int bind_stream_methods(const char **names, int room)
+{
+    int count = 0;
+    for (const luaL_Reg *method = methods; method->name && count < room; method++) {
+        names[count++] = method->name;
+    }
+    return count;
+}
+
 /* No method, no field, no filter: the nearest of all their names. */
 static int refuse_name(lua_State *L, const char *name, const struct error *filter_error)
 {
@@ -249,14 +276,18 @@ static int refuse_name(lua_State *L, const char *name, const struct error *filte
     size_t filter_count, count = 0;
     const char *const *filters = introspect_filters(&filter_count);
 
-    if (avfilter_get_by_name(name)) /* it is one, but refused */
+    if (avfilter_get_by_name(name)) { /* it is one, but refused */
         return luaL_error(L, "%s", filter_error->message);
-    for (const luaL_Reg *method = methods; method->name; method++)
+    }
+    for (const luaL_Reg *method = methods; method->name; method++) {
         names[count++] = method->name;
-    for (const struct media_field *field = media_fields; field->name; field++)
+    }
+    for (const struct media_field *field = media_fields; field->name; field++) {
         names[count++] = field->name;
-    for (size_t i = 0; i < filter_count && count < MOST; i++)
+    }
+    for (size_t i = 0; i < filter_count && count < MOST; i++) {
         names[count++] = filters[i];
+    }
     names[count] = NULL;
     bind_hint(name, names, hint, sizeof hint);
     return luaL_error(L, "a stream has no field and no filter '%s'%s", name, hint);
@@ -268,18 +299,21 @@ static int stream_index(lua_State *L)
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
     struct error e = {0};
 
-    if (!name)
+    if (!name) {
         return luaL_error(L, "a stream has no elements");
+    }
     for (const luaL_Reg *method = methods; method->name; method++) {
         if (strcmp(method->name, name) == 0) {
             lua_pushcfunction(L, method->func);
             return 1;
         }
     }
-    if (bind_push_stream_field(L, stream, name))
+    if (bind_push_stream_field(L, stream, name)) {
         return 1;
-    if (!introspect_filter(name, &e))
+    }
+    if (!introspect_filter(name, &e)) {
         return refuse_name(L, name, &e);
+    }
     lua_settop(L, 2);
     lua_pushcclosure(L, call_filter, 1);
     return 1;
@@ -309,11 +343,12 @@ static int stream_tostring(lua_State *L)
         return 1;
     }
     const struct media_stream *source = bind_edge_stream(bind->plan, stream->edge);
-    if (source)
+    if (source) {
         lua_pushfstring(L, "%s stream %d (%s)", media_kind_name(type.kind), source->index,
                         *source->codec ? source->codec : "unknown");
-    else
+    } else {
         lua_pushfstring(L, "%s stream", media_kind_name(type.kind));
+    }
     return 1;
 }
 

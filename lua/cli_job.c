@@ -100,11 +100,10 @@ void cli_print_operation(const json_t *description, const struct terminal *termi
     }
 }
 
-/* `-o out.mkv` answers the question of `format` where the operation asks it. */
-static void format_from_output(struct cli_job *job, const json_t *schema)
+void cli_format_from_output(const char *output, const json_t *schema, json_t *options)
 {
-    const char *dot = job->output ? strrchr(job->output, '.') : NULL;
-    if (!dot || strchr(dot, '/') || json_object_get(job->options, "format")) {
+    const char *dot = output ? strrchr(output, '.') : NULL;
+    if (!dot || strchr(dot, '/') || json_object_get(options, "format")) {
         return;
     }
     size_t i, k;
@@ -118,7 +117,7 @@ static void format_from_output(struct cli_job *job, const json_t *schema)
         {
             const char *name = json_string_value(value);
             if (name && !strcasecmp(name, dot + 1)) {
-                json_object_set(job->options, "format", value);
+                json_object_set(options, "format", value);
             }
         }
     }
@@ -145,7 +144,7 @@ static int check_options(struct cli_job *job, json_t *given, struct error *e)
     if (given && json_object_update_missing(job->options, given)) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory");
     }
-    format_from_output(job, schema);
+    cli_format_from_output(job->output, schema, job->options);
     json_t *valid = schema_validate(schema, job->options, e);
     if (!valid) {
         return e->code;

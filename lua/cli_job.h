@@ -36,6 +36,10 @@ void cli_job_request(const struct cli_job *job, struct operation_request *reques
 /* Describes an operation; an unknown one is an error that names the nearest. NULL with e. */
 json_t *cli_describe(const char *scripts, const char *operation, struct error *e);
 
+/* A file name like "out.mkv" answers the question of `format` where the operation asks it and the
+ * options don't say. */
+void cli_format_from_output(const char *output, const json_t *schema, json_t *options);
+
 /* Prints an operation's summary, options and examples for a person. */
 void cli_print_operation(const json_t *description, const struct terminal *terminal);
 

@@ -44,14 +44,14 @@ static int check_free(const struct delivery *delivery, const char *path, struct 
 {
     if (input_at(delivery, path)) {
         return error_set(e, ERROR_INVALID_OPTION,
-                         "the output would replace the input '%s'; name another with -o", path);
+                         "the output would replace the input '%s'; give it another name", path);
     }
     if (is_folder(path)) {
         return error_set(e, ERROR_INVALID_OPTION, "'%s' is a folder", path);
     }
     if (exists(path) && !delivery->force) {
-        return error_set(e, ERROR_INVALID_OPTION, "'%s' is there already; --force overwrites it",
-                         path);
+        return error_set(e, ERROR_INVALID_OPTION, "'%s' is there already; %s overwrites it", path,
+                         delivery->how_force ? delivery->how_force : "--force");
     }
     return 0;
 }

@@ -24,6 +24,7 @@ struct delivery {
     const struct operation_input *inputs;
     int input_count;
     bool force;
+    const char *how_force; /* what lets files be overwritten, in words; NULL: "--force" */
     bool folder;           /* target is a folder that exists */
     char place[PATH_MAX];  /* the folder that the files, or the target, are in */
     char hidden[PATH_MAX]; /* the temporary folder; empty: none */

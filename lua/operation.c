@@ -31,8 +31,11 @@ int operation_run_lua(struct job *job, lua_CFunction body, void *argument)
     struct operation_outcome *outcome = job->outcome;
     struct sandbox_failure failure;
 
-    if (sandbox_run(job->sandbox, body, argument, &failure) == 0)
+    int code = job->running ? sandbox_call(job->running, body, argument, &failure)
+                            : sandbox_run(job->sandbox, body, argument, &failure);
+    if (code == 0) {
         return 0;
+    }
     outcome->error = failure.error;
     if (failure.error.code == ERROR_SCRIPT) {
         memcpy(outcome->script, failure.script, sizeof outcome->script);
@@ -45,17 +48,19 @@ int operation_run_lua(struct job *job, lua_CFunction body, void *argument)
 static void on_log(void *opaque, const char *text)
 {
     const struct operation_request *request = opaque;
-    if (request->log)
+    if (request->log) {
         request->log(request->opaque, text);
+    }
 }
 
 static void on_killed(void *opaque, const char *limit)
 {
     const struct operation_request *request = opaque;
-    if (request->killed)
+    if (request->killed) {
         request->killed(request->opaque, limit);
-    else
+    } else {
         fprintf(stderr, "limit_exceeded: the script used more than its processor time\n");
+    }
 }
 
 /* Loads the script: its table into the registry, its description as JSON. */
@@ -69,8 +74,9 @@ static int load_body(lua_State *L)
     script_load(L, job->request->scripts, job->request->name);
     luaL_checkstack(L, 16, NULL);
     job->description = script_describe(L, lua_gettop(L), job->request->name, &e);
-    if (!job->description)
+    if (!job->description) {
         return sandbox_raise(L, &e);
+    }
     job->script = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
@@ -87,16 +93,19 @@ static void push_inputs(lua_State *L, const struct bind *bind)
 /* check(options, inputs): false if it refused, with job->refused set. The script is at index 2. */
 static bool call_check(lua_State *L, struct job *job)
 {
-    if (lua_getfield(L, 2, "check") == LUA_TNIL)
+    if (lua_getfield(L, 2, "check") == LUA_TNIL) {
         return true;
+    }
     bind_push_options(L);
     push_inputs(L, &job->bind);
     lua_call(L, 2, 2);
-    if (!lua_toboolean(L, -2))
+    if (!lua_toboolean(L, -2)) {
         return true;
-    if (!lua_isstring(L, -2))
+    }
+    if (!lua_isstring(L, -2)) {
         luaL_error(L, "check() must return a message and the option it is about, not a %s",
                    luaL_typename(L, -2));
+    }
     error_set(&job->refused, ERROR_INVALID_OPTION, "%s", lua_tostring(L, -2));
     if (lua_type(L, -1) == LUA_TSTRING) {
         const char *option = lua_tostring(L, -1);
@@ -117,14 +126,16 @@ static int run_body(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, job->script);
     bind_push_job(L);
     sandbox_set_global(L, "job");
-    if (!call_check(L, job))
+    if (!call_check(L, job)) {
         return 0;
+    }
     lua_settop(L, 2);
     lua_getfield(L, 2, "run");
     bind_push_job(L);
     lua_call(L, 1, 1);
-    if (lua_isnil(L, -1) && job->bind.output_count == 0)
+    if (lua_isnil(L, -1) && job->bind.output_count == 0) {
         return luaL_error(L, "run() declared no output and returned no result");
+    }
     job->outcome->result = json_from_lua(L, -1, "result", &json_lua_result_limits, &e);
     return job->outcome->result ? 0 : sandbox_raise(L, &e);
 }
@@ -153,12 +164,14 @@ static int check_input_count(const json_t *description, int given, struct error 
     const char *name = json_string_value(json_object_get(description, "name"));
     char expected[64], got[16];
 
-    if (given >= min && given <= max)
+    if (given >= min && given <= max) {
         return 0;
-    if (min == max)
+    }
+    if (min == max) {
         snprintf(expected, sizeof expected, "%lld input%s", (long long)min, min == 1 ? "" : "s");
-    else
+    } else {
         snprintf(expected, sizeof expected, "%lld to %lld inputs", (long long)min, (long long)max);
+    }
     snprintf(got, sizeof got, "%d", given);
     error_set(e, ERROR_INVALID_INPUT, "the operation '%s' takes %s, not %d", name, expected, given);
     return error_place(e, "inputs", got, expected);
@@ -170,8 +183,9 @@ static int open_inputs(struct job *job)
     struct operation_outcome *outcome = job->outcome;
 
     job->plan = plan_create(request->limits);
-    if (!job->plan)
+    if (!job->plan) {
         return error_set(&outcome->error, ERROR_OUT_OF_MEMORY, "out of memory");
+    }
     for (int i = 0; i < request->input_count; i++) {
         const struct operation_input *input = &request->inputs[i];
         job->inputs[i] =
@@ -198,21 +212,27 @@ static int build_plan(struct job *job)
 {
     struct operation_outcome *outcome = job->outcome;
     int code = start_sandbox(job);
-    if (code == 0)
+    if (code == 0) {
         code = operation_run_lua(job, load_body, job);
-    if (code == 0)
+    }
+    if (code == 0) {
         code = check_input_count(job->description, job->request->input_count, &outcome->error);
-    if (code != 0)
+    }
+    if (code != 0) {
         return code;
+    }
     job->options = schema_validate(json_object_get(job->description, "options"),
                                    job->request->options, &outcome->error);
-    if (!job->options)
+    if (!job->options) {
         return outcome->error.code;
+    }
     code = open_inputs(job);
-    if (code == 0)
+    if (code == 0) {
         code = operation_run_lua(job, run_body, job);
-    if (code == 0 && job->refused.code != ERROR_NONE)
+    }
+    if (code == 0 && job->refused.code != ERROR_NONE) {
         outcome->error = job->refused;
+    }
     return outcome->error.code;
 }
 
@@ -230,8 +250,9 @@ static int explain(struct job *job)
     for (size_t i = 0; i < sizeof styles / sizeof *styles; i++) {
         int code =
             plan_explain(job->plan, NULL, 0, styles[i].style, styles[i].text, &outcome->error);
-        if (code < 0)
+        if (code < 0) {
             return code;
+        }
     }
     return 0;
 }
@@ -243,12 +264,14 @@ static int make_outputs(struct job *job)
 
     if (request->planned) {
         int code = request->planned(request->opaque, plan_cost(job->plan, NULL, 0));
-        if (code != 0)
+        if (code != 0) {
             return error_set(&outcome->error, code, "stopped before the run");
+        }
     }
     int code = operation_make_files(job);
-    if (code == 0)
+    if (code == 0) {
         outcome->outputs = operation_files_json(job, &outcome->error);
+    }
     return outcome->error.code;
 }
 
@@ -266,10 +289,12 @@ int operation_run(const struct operation_request *request, struct operation_outc
     job->outcome = outcome;
     job->alternative = -1;
     int code = build_plan(job);
-    if (code == 0)
+    if (code == 0) {
         code = request->explain_only ? explain(job) : make_outputs(job);
-    if (code == 0 && !outcome->outputs)
+    }
+    if (code == 0 && !outcome->outputs) {
         outcome->outputs = json_array();
+    }
     sandbox_destroy(&job->sandbox);
     plan_destroy(&job->plan);
     operation_free_files(job);
@@ -310,8 +335,9 @@ json_t *operation_describe(const char *scripts, const char *name, struct operati
     }
     job->request = &request;
     job->outcome = outcome;
-    if (start_sandbox(job) == 0 && operation_run_lua(job, load_body, job) == 0)
+    if (start_sandbox(job) == 0 && operation_run_lua(job, load_body, job) == 0) {
         description = json_incref(job->description);
+    }
     sandbox_destroy(&job->sandbox);
     json_decref(job->description);
     free(job);
@@ -323,8 +349,10 @@ static int is_operation(const struct dirent *entry)
     char name[SCRIPT_MAX_NAME];
     size_t length = strlen(entry->d_name);
 
-    if (length <= 4 || length - 4 >= sizeof name || strcmp(entry->d_name + length - 4, ".lua") != 0)
+    if (length <= 4 || length - 4 >= sizeof name ||
+        strcmp(entry->d_name + length - 4, ".lua") != 0) {
         return 0;
+    }
     snprintf(name, sizeof name, "%.*s", (int)(length - 4), entry->d_name);
     return script_name_valid(name);
 }
@@ -340,8 +368,9 @@ json_t *operation_list(const char *scripts)
         list = json_add(list, json_stringn(entries[i]->d_name, length - 4));
         free(entries[i]);
     }
-    if (count >= 0)
+    if (count >= 0) {
         free(entries);
+    }
     return list;
 }
 
@@ -366,18 +395,21 @@ json_t *operation_error_json(const struct operation_outcome *outcome)
     json_t *object = json_put(json_object(), "code", json_string(error_name(e->code)));
 
     details = put_text(details, e->code == ERROR_LIMIT_EXCEEDED ? "limit" : "path", e->path);
-    if (*e->got)
+    if (*e->got) {
         details = json_put(details, "got", shown_value(e->got));
+    }
     details = put_text(details, "expected", e->expected);
     if (e->code == ERROR_SCRIPT) {
         details = put_text(details, "script", outcome->script);
-        if (outcome->line > 0)
+        if (outcome->line > 0) {
             details = json_put(details, "line", json_integer(outcome->line));
+        }
         details = put_text(details, "traceback", outcome->traceback);
     }
     object = json_put(object, "message", json_text(e->message, strlen(e->message)));
-    if (!details || json_object_size(details) > 0)
+    if (!details || json_object_size(details) > 0) {
         return json_put(object, "details", details);
+    }
     json_decref(details);
     return object;
 }

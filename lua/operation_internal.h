@@ -27,6 +27,7 @@ struct job {
     const struct operation_request *request;
     struct operation_outcome *outcome;
     struct sandbox *sandbox;
+    lua_State *running; /* the state that is running already and asks for this; else NULL */
     struct plan *plan;
     struct bind bind;
     json_t *description;

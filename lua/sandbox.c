@@ -24,8 +24,9 @@ static void *allocate(void *opaque, void *block, size_t old_size, size_t size)
     struct sandbox *sandbox = opaque;
     size_t limit = sandbox->settings.memory + sandbox->reserve;
 
-    if (!block)
+    if (!block) {
         old_size = 0; /* then it is a type, not a size */
+    }
     if (size == 0) {
         free(block);
         sandbox->memory -= old_size;
@@ -36,8 +37,9 @@ static void *allocate(void *opaque, void *block, size_t old_size, size_t size)
         return NULL;
     }
     void *grown = realloc(block, size);
-    if (!grown)
+    if (!grown) {
         return size <= old_size ? block : NULL; /* Lua relies on shrinking */
+    }
     sandbox->memory += size;
     sandbox->memory -= old_size;
     return grown;
@@ -55,8 +57,9 @@ static int raise_verdict(lua_State *L, struct sandbox *sandbox)
     /* from now on at every instruction, in this coroutine; others get here on their own */
     void (*hook)(lua_State *, lua_Debug *) = lua_gethook(L);
     lua_sethook(L, hook, LUA_MASKCOUNT, 1);
-    if (++sandbox->swallowed > MAX_SWALLOWED)
+    if (++sandbox->swallowed > MAX_SWALLOWED) {
         clock_kill(sandbox);
+    }
     lua_pushstring(L, sandbox->verdict.message);
     return lua_error(L);
 }
@@ -114,8 +117,9 @@ int sandbox_create(struct sandbox **out, const struct sandbox_settings *settings
     int status;
 
     *out = NULL;
-    if (!sandbox)
+    if (!sandbox) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while starting Lua");
+    }
     sandbox->settings = *settings;
     status = clock_init(&sandbox->clock, settings->seconds, e);
     if (status != 0) {
@@ -130,8 +134,9 @@ int sandbox_create(struct sandbox **out, const struct sandbox_settings *settings
     *(struct sandbox **)lua_getextraspace(sandbox->L) = sandbox;
     status = sandbox_run(sandbox, set_up, NULL, &failure);
     if (status != 0) {
-        if (e)
+        if (e) {
             *e = failure.error;
+        }
         sandbox_destroy(&sandbox);
         return status;
     }
@@ -141,10 +146,12 @@ int sandbox_create(struct sandbox **out, const struct sandbox_settings *settings
 
 void sandbox_destroy(struct sandbox **sandbox)
 {
-    if (!*sandbox)
+    if (!*sandbox) {
         return;
-    if ((*sandbox)->L)
+    }
+    if ((*sandbox)->L) {
         lua_close((*sandbox)->L);
+    }
     clock_finish(&(*sandbox)->clock);
     free(*sandbox);
     *sandbox = NULL;
@@ -187,12 +194,14 @@ int sandbox_raise_final(lua_State *L, const struct error *e)
 static void take_place(struct sandbox_failure *failure, const char **message)
 {
     const char *suffix = strstr(*message, ".lua:");
-    if (!suffix || memchr(*message, ' ', (size_t)(suffix - *message)))
+    if (!suffix || memchr(*message, ' ', (size_t)(suffix - *message))) {
         return;
+    }
     char *end;
     long line = strtol(suffix + 5, &end, 10);
-    if (end == suffix + 5 || strncmp(end, ": ", 2) != 0 || line <= 0 || line > 10000000)
+    if (end == suffix + 5 || strncmp(end, ": ", 2) != 0 || line <= 0 || line > 10000000) {
         return;
+    }
     snprintf(failure->script, sizeof failure->script, "%.*s", (int)(suffix + 4 - *message),
              *message);
     failure->line = (int)line;
@@ -241,8 +250,9 @@ static int on_error(lua_State *L)
     } else {
         error_set(&failure->error, ERROR_SCRIPT, "(an error that is a %s)", luaL_typename(L, 1));
     }
-    if (failure->line == 0)
+    if (failure->line == 0) {
         find_place(L, failure);
+    }
     luaL_traceback(L, L, NULL, 1);
     snprintf(failure->traceback, sizeof failure->traceback, "%s", lua_tostring(L, -1));
     sandbox->reserve = 0;
@@ -250,17 +260,18 @@ static int on_error(lua_State *L)
     return 1;
 }
 
-static void finish_failure(struct sandbox *sandbox, int status, struct sandbox_failure *failure)
+static void finish_failure(struct sandbox *sandbox, lua_State *L, int status,
+                           struct sandbox_failure *failure)
 {
     sandbox->reserve = 0;
     if (sandbox->verdict.code != ERROR_NONE) {
         failure->error = sandbox->verdict;
         return;
     }
-    if (status == LUA_OK)
+    if (status == LUA_OK) {
         return;
-    const char *message =
-        lua_type(sandbox->L, -1) == LUA_TSTRING ? lua_tostring(sandbox->L, -1) : NULL;
+    }
+    const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     if (status == LUA_ERRMEM ||
         (sandbox->memory_refused && message && strstr(message, "not enough memory"))) {
         error_set(&failure->error, ERROR_OUT_OF_MEMORY,
@@ -278,8 +289,9 @@ int sandbox_run(struct sandbox *sandbox, lua_CFunction body, void *argument,
 
     memset(failure, 0, sizeof *failure);
     int status = clock_start(sandbox, &failure->error);
-    if (status != 0)
+    if (status != 0) {
         return status;
+    }
     sandbox->failure = failure;
     sandbox->memory_refused = false;
     lua_settop(L, 0); /* these four never allocate */
@@ -288,10 +300,41 @@ int sandbox_run(struct sandbox *sandbox, lua_CFunction body, void *argument,
     lua_pushlightuserdata(L, argument);
     status = lua_pcall(L, 1, 0, 1);
     clock_stop(sandbox);
-    finish_failure(sandbox, status, failure);
+    finish_failure(sandbox, L, status, failure);
     lua_settop(L, 0);
     sandbox->failure = NULL;
     return failure->error.code;
+}
+
+int sandbox_call(lua_State *L, lua_CFunction body, void *argument, struct sandbox_failure *failure)
+{
+    struct sandbox *sandbox = sandbox_of(L);
+    struct sandbox_failure *outer = sandbox->failure;
+    int top = lua_gettop(L);
+
+    memset(failure, 0, sizeof *failure);
+    if (!lua_checkstack(L, 3)) {
+        return error_set(&failure->error, ERROR_OUT_OF_MEMORY, "out of memory");
+    }
+    sandbox->failure = failure;
+    lua_pushcfunction(L, on_error);
+    lua_pushcfunction(L, body);
+    lua_pushlightuserdata(L, argument);
+    int status = lua_pcall(L, 1, 0, top + 1);
+    finish_failure(sandbox, L, status, failure);
+    lua_settop(L, top);
+    sandbox->failure = outer;
+    return failure->error.code;
+}
+
+void sandbox_renew(struct sandbox *sandbox)
+{
+    memset(&sandbox->verdict, 0, sizeof sandbox->verdict);
+    sandbox->final = false;
+    sandbox->swallowed = 0;
+    sandbox->log_lines = 0;
+    sandbox->log_bytes = 0;
+    lua_sethook(sandbox->L, on_count, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
 }
 
 /* ---- the log ---- */
@@ -301,17 +344,20 @@ void sandbox_log(lua_State *L, const char *text, size_t length)
     struct sandbox *sandbox = sandbox_of(L);
     char line[SANDBOX_LOG_LINE + 1];
 
-    if (!sandbox->settings.log || sandbox->log_lines > SANDBOX_LOG_LINES)
+    if (!sandbox->settings.log || sandbox->log_lines > SANDBOX_LOG_LINES) {
         return;
+    }
     if (sandbox->log_lines == SANDBOX_LOG_LINES || sandbox->log_bytes > SANDBOX_LOG_BYTES) {
         sandbox->log_lines = SANDBOX_LOG_LINES + 1;
         sandbox->settings.log(sandbox->settings.opaque, "(the script's further output is dropped)");
         return;
     }
-    if (length >= sizeof line)
+    if (length >= sizeof line) {
         length = sizeof line - 1;
-    for (size_t i = 0; i < length; i++)
+    }
+    for (size_t i = 0; i < length; i++) {
         line[i] = text[i] == '\0' ? ' ' : text[i];
+    }
     line[length] = '\0';
     sandbox->log_lines++;
     sandbox->log_bytes += length;

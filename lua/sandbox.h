@@ -56,7 +56,15 @@ void sandbox_destroy(struct sandbox **sandbox);
 int sandbox_run(struct sandbox *sandbox, lua_CFunction body, void *argument,
                 struct sandbox_failure *failure);
 
+/* Between two runs of a state that lives on (the REPL's): a verdict on the script is lifted, and it
+ * may print as much again. */
+void sandbox_renew(struct sandbox *sandbox);
+
 /* ---- for bindings, inside sandbox_run ---- */
+
+/* Runs body as sandbox_run does, from C code that was itself called by Lua and must not be left by
+ * an error. The stack stays as it was. */
+int sandbox_call(lua_State *L, lua_CFunction body, void *argument, struct sandbox_failure *failure);
 
 /* A pointer of the caller's, for bindings to find their world. */
 void sandbox_set_user(struct sandbox *sandbox, void *user);

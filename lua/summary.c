@@ -71,7 +71,7 @@ static void describe_audio(const json_t *stream, char *text, size_t size)
     append(text, size, ", ", text_of(stream, "layout"));
 }
 
-static void print_stream(const json_t *stream, const struct terminal *terminal)
+void summary_print_stream(const json_t *stream, const struct terminal *terminal)
 {
     char text[512] = "", more[64];
     const char *kind = text_of(stream, "kind");
@@ -134,7 +134,7 @@ void summary_print(const json_t *media, const struct terminal *terminal)
     json_t *stream;
     json_array_foreach(json_object_get(media, "streams"), i, stream)
     {
-        print_stream(stream, terminal);
+        summary_print_stream(stream, terminal);
     }
     print_chapters(json_object_get(media, "chapters"), terminal->stream);
     const char *key;

@@ -12,6 +12,9 @@
 /* Container, duration, each stream on a line, chapters, tags. */
 void summary_print(const json_t *media, const struct terminal *terminal);
 
+/* One of the streams, as that has it. */
+void summary_print_stream(const json_t *stream, const struct terminal *terminal);
+
 /* "0:30, 854x480 h264, aac": one line for a list of files. */
 void summary_line(const json_t *media, char *text, size_t size);
 
