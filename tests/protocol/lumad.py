@@ -24,15 +24,16 @@ def default_binary():
 
 
 def process_table():
-    """{pid: (state, parent, session)} of everything that can be seen."""
+    """{pid: (name, state, parent, session)} of everything that can be seen."""
     table = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{name}/stat") as file:
-                fields = file.read().rpartition(")")[2].split()
+            with open(f"/proc/{pid}/stat") as file:
+                head, _, tail = file.read().rpartition(")")
         except OSError:
             continue
-        table[int(name)] = fields[0], int(fields[1]), int(fields[3])
+        fields = tail.split()
+        table[int(pid)] = head.partition("(")[2], fields[0], int(fields[1]), int(fields[3])
     return table
 
 
@@ -66,7 +67,6 @@ class Server:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
         self.port, self.health_port = self.wait_for_start()
-        self.template = self.children()
 
     @property
     def pid(self):
@@ -96,14 +96,23 @@ class Server:
             return json.load(answer)
 
     def children(self):
-        return {pid for pid, (_, parent, _) in process_table().items() if parent == self.pid}
+        """{pid: name} of its child processes, dead ones that wait to be reaped among them."""
+        return {pid: name if state != "Z" else "zombie"
+                for pid, (name, state, parent, _) in process_table().items()
+                if parent == self.pid}
 
     def workers(self):
-        """Children that were not there when the server was idle. Zombies count too."""
-        return self.children() - self.template
+        """Processes that work on jobs."""
+        return {pid for pid, name in self.children().items() if name == "luma-worker"}
+
+    def template(self):
+        """The process from which workers are forked, once there is one and nothing else."""
+        wait_until(lambda: list(self.children().values()) == ["luma-template"], 10,
+                   f"one template and nothing else: {self.children()}")
+        return next(iter(self.children()))
 
     def wait_idle(self, seconds=10):
-        wait_until(lambda: not self.workers(), seconds, "idle")
+        wait_until(lambda: len(self.children()) == 1, seconds, f"idle: {self.children()}")
 
     def memory(self):
         """Resident bytes of the server process."""
@@ -150,7 +159,7 @@ class Server:
 
     def session(self):
         """Live processes of the server's session."""
-        return {pid for pid, (state, _, session) in process_table().items()
+        return {pid for pid, (_, state, _, session) in process_table().items()
                 if session == self.pid and state != "Z" and pid != self.pid}
 
     def kill(self):
