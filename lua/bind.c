@@ -12,15 +12,17 @@
 struct bind *bind_of(lua_State *L)
 {
     struct bind *bind = sandbox_user(L);
-    if (!bind || !bind->plan)
+    if (!bind || !bind->plan) {
         luaL_error(L, "there is no job yet: this belongs into run() or check()");
+    }
     return bind;
 }
 
 int bind_raise(lua_State *L, struct error *e)
 {
-    if (e->code == ERROR_INVALID_OPTION || e->code == ERROR_INVALID_INPUT)
+    if (e->code == ERROR_INVALID_OPTION || e->code == ERROR_INVALID_INPUT) {
         e->code = ERROR_SCRIPT;
+    }
     return sandbox_raise(L, e);
 }
 
@@ -36,12 +38,14 @@ void bind_type(lua_State *L, const char *name, const luaL_Reg *functions)
 void bind_hint(const char *name, const char *const *names, char *hint, size_t size)
 {
     size_t count = 0;
-    while (names[count])
+    while (names[count]) {
         count++;
+    }
     const char *nearest = introspect_nearest(name, names, count);
     *hint = '\0';
-    if (nearest)
+    if (nearest) {
         snprintf(hint, size, "; did you mean '%s'?", nearest);
+    }
 }
 
 void bind_open(lua_State *L)

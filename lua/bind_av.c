@@ -103,10 +103,12 @@ static const struct format *check_format(lua_State *L, int index)
     char hint[96];
     int count = 0;
 
-    if (format)
+    if (format) {
         return format;
-    for (const struct format *known = format_table(); known->name && count < 127; known++)
+    }
+    for (const struct format *known = format_table(); known->name && count < 127; known++) {
         names[count++] = known->name;
+    }
     names[count] = NULL;
     bind_hint(name, names, hint, sizeof hint);
     luaL_error(L, "unknown format '%s'%s", name, hint);
@@ -138,8 +140,9 @@ static int av_holds(lua_State *L)
     const AVCodecDescriptor *codec = avcodec_descriptor_get_by_name(name);
     const AVCodec *encoder = codec ? NULL : avcodec_find_encoder_by_name(name);
 
-    if (!codec && !encoder)
+    if (!codec && !encoder) {
         return luaL_error(L, "unknown codec '%s'", name);
+    }
     lua_pushboolean(L, format_takes(format, codec ? codec->id : encoder->id));
     return 1;
 }
@@ -157,20 +160,23 @@ static int av_concat(lua_State *L)
     lua_settop(L, 1);
     lua_Integer segments = luaL_len(L, 1);
     for (lua_Integer i = 1; i <= segments; i++) {
-        if (lua_geti(L, 1, i) != LUA_TTABLE)
+        if (lua_geti(L, 1, i) != LUA_TTABLE) {
             return luaL_error(L, "concat takes a list of lists of streams");
+        }
         lua_Integer streams = luaL_len(L, -1);
         for (lua_Integer j = 1; j <= streams; j++, count++) {
             lua_geti(L, -1, j);
             const struct bind_stream *stream = bind_test_stream(L, -1);
             struct plan_type type = {0};
-            if (!stream || count == BIND_MAX_EDGES)
+            if (!stream || count == BIND_MAX_EDGES) {
                 return luaL_error(L, "concat: segment %d, item %d: %s", (int)i, (int)j,
                                   stream ? "too many streams" : "a stream expected");
+            }
             edges[count] = stream->edge;
             plan_edge_type(bind->plan, stream->edge, &type);
-            if (i == 1 && (type.kind == AVMEDIA_TYPE_VIDEO || type.kind == AVMEDIA_TYPE_AUDIO))
+            if (i == 1 && (type.kind == AVMEDIA_TYPE_VIDEO || type.kind == AVMEDIA_TYPE_AUDIO)) {
                 kinds[type.kind]++;
+            }
             lua_pop(L, 1);
         }
         lua_pop(L, 1);
@@ -194,8 +200,9 @@ static int av_source(lua_State *L)
 
     bind_of(L);
     lua_settop(L, 2);
-    if (!introspect_filter(name, &e))
+    if (!introspect_filter(name, &e)) {
         return bind_raise(L, &e);
+    }
     bind_options_begin(L, &options);
     if (!lua_isnil(L, 2)) {
         luaL_checktype(L, 2, LUA_TTABLE);
@@ -226,16 +233,18 @@ static int av_explain(lua_State *L)
     int style = luaL_checkoption(L, 2, "text", styles);
 
     luaL_argcheck(L, number >= 0 || bind_test_job(L, 1), 1, "an output or the job expected");
-    if (number >= 0 && bind->outputs[number].node < 0)
+    if (number >= 0 && bind->outputs[number].node < 0) {
         return luaL_error(L, "an output of text has no plan");
+    }
     struct text *text = lua_newuserdatauv(L, sizeof *text, 0);
     text->text = NULL;
     luaL_setmetatable(L, "luma.text");
     const int *outputs = number >= 0 ? &bind->outputs[number].node : NULL;
     int status = plan_explain(bind->plan, outputs, number >= 0 ? 1 : 0, (enum plan_style)style,
                               &text->text, &e);
-    if (status < 0)
+    if (status < 0) {
         return bind_raise(L, &e);
+    }
     lua_pushstring(L, text->text);
     return 1;
 }

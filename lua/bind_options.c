@@ -26,8 +26,9 @@ static const char *strip_underscore(const char *name)
 {
     size_t length = strlen(name);
     for (int i = 0; length > 1 && name[length - 1] == '_' && reserved[i]; i++) {
-        if (strlen(reserved[i]) == length - 1 && memcmp(reserved[i], name, length - 1) == 0)
+        if (strlen(reserved[i]) == length - 1 && memcmp(reserved[i], name, length - 1) == 0) {
             return reserved[i];
+        }
     }
     return name;
 }
@@ -37,11 +38,13 @@ static void push_number(lua_State *L, lua_Number number)
 {
     char text[40];
     snprintf(text, sizeof text, "%.15g", number);
-    if (strtod(text, NULL) != number)
+    if (strtod(text, NULL) != number) {
         snprintf(text, sizeof text, "%.17g", number);
+    }
     char *comma = strchr(text, ',');
-    if (comma)
+    if (comma) {
         *comma = '.';
+    }
     lua_pushstring(L, text);
 }
 
@@ -65,8 +68,9 @@ static void push_value(lua_State *L, int index, const char *name, const char *wh
     case LUA_TSTRING: {
         size_t length;
         const char *text = lua_tolstring(L, index, &length);
-        if (strlen(text) != length)
+        if (strlen(text) != length) {
             luaL_error(L, "option '%s' of %s has a zero byte in it", name, what);
+        }
         lua_pushvalue(L, index);
         return;
     }
@@ -79,8 +83,9 @@ static void push_value(lua_State *L, int index, const char *name, const char *wh
 void bind_options_add(lua_State *L, struct bind_options *options, const char *name, int index,
                       const char *what)
 {
-    if (options->count == BIND_MAX_OPTIONS)
+    if (options->count == BIND_MAX_OPTIONS) {
         luaL_error(L, "%s has more than %d options", what, BIND_MAX_OPTIONS);
+    }
     push_value(L, index, name, what);
     struct plan_option *option = &options->list[options->count++];
     option->name = strip_underscore(name);
@@ -91,8 +96,9 @@ void bind_options_add(lua_State *L, struct bind_options *options, const char *na
 bool bind_options_have(const struct bind_options *options, const char *name)
 {
     for (int i = 0; i < options->count; i++) {
-        if (strcmp(options->list[i].name, name) == 0)
+        if (strcmp(options->list[i].name, name) == 0) {
             return true;
+        }
     }
     return false;
 }
@@ -105,8 +111,9 @@ static int compare_names(const void *a, const void *b)
 static bool listed(const char *name, const char *const *names)
 {
     for (; names && *names; names++) {
-        if (strcmp(*names, name) == 0)
+        if (strcmp(*names, name) == 0) {
             return true;
+        }
     }
     return false;
 }
@@ -119,14 +126,17 @@ void bind_options_add_table(lua_State *L, struct bind_options *options, int tabl
 
     /* a table has no order of its own, a plan must always come out the same */
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING)
+        if (lua_type(L, -2) != LUA_TSTRING) {
             luaL_error(L, "the options of %s are given by name: a %s is no name", what,
                        luaL_typename(L, -2));
+        }
         const char *name = lua_tostring(L, -2);
-        if (listed(name, except))
+        if (listed(name, except)) {
             continue;
-        if (count == BIND_MAX_OPTIONS)
+        }
+        if (count == BIND_MAX_OPTIONS) {
             luaL_error(L, "%s has more than %d options", what, BIND_MAX_OPTIONS);
+        }
         names[count++] = name; /* the table keeps it */
     }
     qsort(names, count, sizeof *names, compare_names);
@@ -141,9 +151,11 @@ void bind_options_add_table(lua_State *L, struct bind_options *options, int tabl
 double bind_check_time(lua_State *L, int index)
 {
     double seconds;
-    if (lua_type(L, index) == LUA_TSTRING && schema_read_time(lua_tostring(L, index), &seconds))
+    if (lua_type(L, index) == LUA_TSTRING && schema_read_time(lua_tostring(L, index), &seconds)) {
         return seconds;
-    if (lua_type(L, index) != LUA_TNUMBER || !isfinite(lua_tonumber(L, index)))
+    }
+    if (lua_type(L, index) != LUA_TNUMBER || !isfinite(lua_tonumber(L, index))) {
         luaL_argerror(L, index, "a time in seconds or like \"1:30\" expected");
+    }
     return lua_tonumber(L, index);
 }

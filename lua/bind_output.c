@@ -56,14 +56,15 @@ static int compare_keys(const void *a, const void *b)
 static struct plan_edge check_track(lua_State *L, lua_Integer key)
 {
     const struct bind_track *track = bind_test_track(L, -1);
-    if (!track && bind_test_stream(L, -1)) {
+    if (track) {
+        return track->edge;
+    }
+    if (bind_test_stream(L, -1)) {
         luaL_error(L, "track %d is a stream: end it with :encode{...} or :copy()", (int)key);
     }
-    if (!track) {
-        luaL_error(L, "track %d is a %s: a stream with :encode{...} or :copy() is expected",
-                   (int)key, luaL_typename(L, -1));
-    }
-    return track->edge;
+    luaL_error(L, "track %d is a %s: a stream with :encode{...} or :copy() is expected", (int)key,
+               luaL_typename(L, -1));
+    return (struct plan_edge){-1, 0};
 }
 
 /* Tracks in the order of their keys; nil and false leave one out. Names are checked as well. */

@@ -23,8 +23,9 @@ void bind_push_tags(lua_State *L, const AVDictionary *tags)
 
 static void set_text(lua_State *L, const char *name, const char *text)
 {
-    if (!text || !*text)
+    if (!text || !*text) {
         return;
+    }
     lua_pushstring(L, text);
     lua_setfield(L, -2, name);
 }
@@ -71,8 +72,9 @@ static void push_value(lua_State *L, const struct media_value *value)
 
 double bind_range_duration(double duration, double start, double stop)
 {
-    if (!isfinite(duration) && !isfinite(stop))
+    if (!isfinite(duration) && !isfinite(stop)) {
         return NAN;
+    }
     return fmax(0, (isfinite(duration) ? fmin(duration, stop) : stop) - start);
 }
 
@@ -83,25 +85,30 @@ bool bind_push_stream_field(lua_State *L, const struct bind_stream *handle, cons
     struct media_value value = {.kind = MEDIA_UNKNOWN};
     struct plan_type type;
 
-    while (field->name && strcmp(field->name, name) != 0)
+    while (field->name && strcmp(field->name, name) != 0) {
         field++;
-    if (!field->name || !plan_edge_type(plan, handle->edge, &type))
+    }
+    if (!field->name || !plan_edge_type(plan, handle->edge, &type)) {
         return false;
+    }
     const struct media_stream *stream = bind_edge_stream(plan, handle->edge);
     bool whole = stream != NULL;
-    if (!stream && type.source_node >= 0)
+    if (!stream && type.source_node >= 0) {
         stream = bind_edge_stream(
             plan, (struct plan_edge){.node = type.source_node, .pad = type.source_stream});
+    }
 
     if (strcmp(name, "kind") == 0) {
         lua_pushstring(L, media_kind_name(type.kind));
         return true;
     }
     if (stream && (whole || field->lasting) &&
-        (field->kind < 0 || field->kind == (int)stream->kind))
+        (field->kind < 0 || field->kind == (int)stream->kind)) {
         field->read(stream, &value);
-    if (value.kind == MEDIA_NUMBER && strcmp(name, "duration") == 0)
+    }
+    if (value.kind == MEDIA_NUMBER && strcmp(name, "duration") == 0) {
         value.number = bind_range_duration(value.number, handle->start, handle->stop);
+    }
     push_value(L, &value);
     return true;
 }

@@ -31,14 +31,17 @@ static size_t sequence_length(const unsigned char *s, size_t left)
         {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (s[0] < forms[i].first || s[0] > forms[i].last)
+        if (s[0] < forms[i].first || s[0] > forms[i].last) {
             continue;
+        }
         size_t length = forms[i].length;
-        if (length > left || (length > 1 && (s[1] < forms[i].low || s[1] > forms[i].high)))
+        if (length > left || (length > 1 && (s[1] < forms[i].low || s[1] > forms[i].high))) {
             return 0;
+        }
         for (size_t j = 2; j < length; j++) {
-            if (s[j] < 0x80 || s[j] > 0xBF)
+            if (s[j] < 0x80 || s[j] > 0xBF) {
                 return 0;
+            }
         }
         return length;
     }
@@ -48,13 +51,15 @@ static size_t sequence_length(const unsigned char *s, size_t left)
 json_t *json_text(const char *text, size_t length)
 {
     json_t *string = json_stringn(text, length);
-    if (string || length > SIZE_MAX / 4)
+    if (string || length > SIZE_MAX / 4) {
         return string;
+    }
 
     char *clean = malloc(length * 3 + 1);
     size_t used = 0;
-    if (!clean)
+    if (!clean) {
         return NULL;
+    }
     for (size_t at = 0; at < length;) {
         size_t step = sequence_length((const unsigned char *)text + at, length - at);
         memcpy(clean + used, step ? text + at : "\xEF\xBF\xBD", step ? step : 3);
@@ -95,8 +100,9 @@ static bool take_bytes(struct walk *walk, size_t length)
 
 static json_t *walk_number(lua_State *L)
 {
-    if (lua_isinteger(L, -1))
+    if (lua_isinteger(L, -1)) {
         return json_integer(lua_tointeger(L, -1));
+    }
     lua_Number number = lua_tonumber(L, -1);
     return isfinite(number) ? json_real(number) : json_null();
 }
@@ -131,8 +137,9 @@ static json_t *walk_array(struct walk *walk, lua_Unsigned count, int depth)
 static const char *key_text(struct walk *walk, char number[32], size_t *length)
 {
     lua_State *L = walk->L;
-    if (lua_type(L, -2) == LUA_TSTRING)
+    if (lua_type(L, -2) == LUA_TSTRING) {
         return lua_tolstring(L, -2, length);
+    }
     if (!walk->left.mixed || !lua_isinteger(L, -2)) {
         refuse(walk, "a table with both names and other keys");
         return NULL;
@@ -169,13 +176,16 @@ static json_t *sort_fields(json_t *object)
 
     json_object_foreach(object, key, value)
     {
-        if (keys)
+        if (keys) {
             keys[i++] = key;
+        }
     }
-    if (sorted)
+    if (sorted) {
         qsort(keys, count, sizeof *keys, compare_keys);
-    for (i = 0; sorted && i < count; i++)
+    }
+    for (i = 0; sorted && i < count; i++) {
         json_object_set(sorted, keys[i], json_object_get(object, keys[i]));
+    }
     free(keys);
     json_decref(object);
     return sorted;
@@ -192,11 +202,13 @@ static json_t *walk_object(struct walk *walk, int depth)
         char number[32];
         size_t length;
         const char *key = key_text(walk, number, &length);
-        if (!key || !take_bytes(walk, length))
+        if (!key || !take_bytes(walk, length)) {
             goto fail;
+        }
         snprintf(walk->path + mark, sizeof walk->path - mark, ".%.40s", key);
-        if (!set_field(object, key, length, walk_value(walk, depth + 1)))
+        if (!set_field(object, key, length, walk_value(walk, depth + 1))) {
             goto fail;
+        }
         lua_pop(L, 1);
     }
     walk->path[mark] = '\0';
@@ -213,8 +225,9 @@ static bool look_behind(lua_State *L)
 {
     bool array = false;
 
-    if (!lua_getmetatable(L, -1))
+    if (!lua_getmetatable(L, -1)) {
         return false;
+    }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
     array = lua_rawequal(L, -1, -2);
     lua_pop(L, 1);
@@ -240,11 +253,11 @@ static json_t *walk_table(struct walk *walk, int depth)
     lua_pushvalue(L, -1);
     bool array = look_behind(L);
     lua_Unsigned count = lua_rawlen(L, -1);
-    if (count > walk->left.items)
+    if (count > walk->left.items) {
         result = refuse(walk, "too many values");
-    else if (count == 0 && !array)
+    } else if (count == 0 && !array) {
         result = walk_object(walk, depth);
-    else {
+    } else {
         lua_Unsigned keys = 0;
         lua_pushnil(L);
         while (lua_next(L, -2)) {
@@ -261,12 +274,15 @@ static json_t *walk_value(struct walk *walk, int depth)
 {
     lua_State *L = walk->L;
 
-    if (depth > walk->left.depth)
+    if (depth > walk->left.depth) {
         return refuse(walk, "nested too deep");
-    if (walk->left.items == 0)
+    }
+    if (walk->left.items == 0) {
         return refuse(walk, "too many values");
-    if (!lua_checkstack(L, 8))
+    }
+    if (!lua_checkstack(L, 8)) {
         return refuse(walk, "too little memory");
+    }
     walk->left.items--;
     switch (lua_type(L, -1)) {
     case LUA_TNIL:
@@ -280,8 +296,9 @@ static json_t *walk_value(struct walk *walk, int depth)
     case LUA_TTABLE:
         return walk_table(walk, depth);
     case LUA_TLIGHTUSERDATA:
-        if (!lua_touserdata(L, -1))
+        if (!lua_touserdata(L, -1)) {
             return json_null();
+        }
         break;
     default:
         break;
@@ -306,10 +323,12 @@ json_t *json_from_lua(lua_State *L, int index, const char *what,
     json_t *value = walk_value(&walk, 1);
     lua_settop(L, top);
     if (!value) {
-        if (reason.code == ERROR_NONE)
+        if (reason.code == ERROR_NONE) {
             error_set(&reason, ERROR_OUT_OF_MEMORY, "out of memory while reading %s", what);
-        if (e)
+        }
+        if (e) {
             *e = reason;
+        }
     }
     return value;
 }

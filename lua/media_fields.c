@@ -17,8 +17,9 @@ static void set_flag(struct media_value *value, bool flag)
 
 static void set_known(struct media_value *value, int64_t number)
 {
-    if (number <= 0)
+    if (number <= 0) {
         return;
+    }
     value->kind = MEDIA_INTEGER;
     value->integer = number;
 }
@@ -31,22 +32,25 @@ static void set_integer(struct media_value *value, int64_t number)
 
 static void set_number(struct media_value *value, double number)
 {
-    if (!isfinite(number))
+    if (!isfinite(number)) {
         return;
+    }
     value->kind = MEDIA_NUMBER;
     value->number = number;
 }
 
 static void set_rational(struct media_value *value, AVRational number)
 {
-    if (number.num > 0 && number.den > 0)
+    if (number.num > 0 && number.den > 0) {
         set_number(value, (double)number.num / number.den);
+    }
 }
 
 static void set_text(struct media_value *value, const char *text)
 {
-    if (!text || !*text)
+    if (!text || !*text) {
         return;
+    }
     value->kind = MEDIA_TEXT;
     value->text = text;
 }

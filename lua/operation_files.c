@@ -28,8 +28,9 @@
 static int find_output(const struct job *job, int node)
 {
     for (int i = 0; i < job->bind.output_count; i++) {
-        if (job->bind.outputs[i].node == node && node >= 0)
+        if (job->bind.outputs[i].node == node && node >= 0) {
             return i;
+        }
     }
     return node == job->alternative ? job->alternative_of : -1;
 }
@@ -41,23 +42,27 @@ static int choose_index(struct job *job, int output, int number)
     int before = 0, single = 0, many = 0;
 
     for (int i = 0; i < bind->output_count; i++) {
-        if (bind->outputs[i].each_picture)
+        if (bind->outputs[i].each_picture) {
             many++;
-        else
+        } else {
             single++;
-        if (i < output && !bind->outputs[i].each_picture)
+        }
+        if (i < output && !bind->outputs[i].each_picture) {
             before++;
+        }
     }
-    if (!bind->outputs[output].each_picture)
+    if (!bind->outputs[output].each_picture) {
         return before;
+    }
     return many == 1 ? single + number : single + job->next_index++;
 }
 
 static struct job_file *find_file(struct job *job, int output, int number)
 {
     for (int i = 0; i < job->file_count; i++) {
-        if (job->files[i].output == output && job->files[i].number == number)
+        if (job->files[i].output == output && job->files[i].number == number) {
             return &job->files[i];
+        }
     }
     return NULL;
 }
@@ -67,8 +72,9 @@ static struct job_file *add_file(struct job *job, int output, int number)
     if (job->file_count == job->file_room) {
         int room = job->file_room ? job->file_room * 2 : 8;
         struct job_file *files = realloc(job->files, (size_t)room * sizeof *files);
-        if (!files)
+        if (!files) {
             return NULL;
+        }
         job->files = files;
         job->file_room = room;
     }
@@ -86,16 +92,19 @@ static int give_path(struct job *job, int output, int number, const char *name, 
     const struct operation_request *request = job->request;
     struct job_file *file = find_file(job, output, number);
 
-    if (!file)
+    if (!file) {
         file = add_file(job, output, number);
-    if (!file)
+    }
+    if (!file) {
         return ERROR_OUT_OF_MEMORY;
+    }
     snprintf(file->name, sizeof file->name, "%s", name);
     int code = request->output_path
                    ? request->output_path(request->opaque, file->index, file->name, path, size)
                    : ERROR_INTERNAL;
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     free(file->path);
     file->path = strdup(path);
     return file->path ? 0 : ERROR_OUT_OF_MEMORY;
@@ -108,15 +117,17 @@ static int on_output_path(void *opaque, int node, int number, const char *name, 
     int output = find_output(job, node);
     char own[256];
 
-    if (output < 0)
+    if (output < 0) {
         return ERROR_INTERNAL;
+    }
     if (node == job->alternative) {
         /* the file that it replaces has the better name; the container may be another */
         const char *dot = strrchr(name, '.');
         plan_output_name(job->plan, job->bind.outputs[output].node, 0, own, sizeof own);
         char *old_dot = strrchr(own, '.');
-        if (old_dot)
+        if (old_dot) {
             *old_dot = '\0';
+        }
         size_t length = strlen(own);
         snprintf(own + length, sizeof own - length, "%s", dot ? dot : "");
         name = own;
@@ -144,8 +155,9 @@ static void take_results(struct job *job, const struct pipeline_result *result)
     for (int i = 0; i < result->file_count; i++) {
         const struct pipeline_file *made = &result->files[i];
         struct job_file *file = find_file(job, find_output(job, made->output), made->number);
-        if (!file)
+        if (!file) {
             continue;
+        }
         file->size = made->size;
         file->time = made->time;
         file->width = made->width;
@@ -170,8 +182,9 @@ static int run_pipeline(struct job *job, const int *nodes, int count)
     struct pipeline_result result = {0};
     int code = pipeline_run(job->plan, &options, &result, &job->outcome->error);
 
-    if (code < 0)
+    if (code < 0) {
         return job->outcome->error.code ? job->outcome->error.code : code;
+    }
     take_results(job, &result);
     pipeline_result_finish(&result);
     return 0;
@@ -192,18 +205,21 @@ static int alternative_body(lua_State *L)
     struct bind *bind = &job->bind;
     int count = bind->output_count;
 
-    if (count == BIND_MAX_OUTPUTS)
+    if (count == BIND_MAX_OUTPUTS) {
         return luaL_error(L, "a job has at most %d outputs", BIND_MAX_OUTPUTS);
+    }
     lua_rawgeti(L, LUA_REGISTRYINDEX, bind->outputs[alternative->output].otherwise);
     lua_call(L, 0, 1);
-    if (!lua_istable(L, -1))
+    if (!lua_istable(L, -1)) {
         return luaL_error(L, "'otherwise' must return the table of an output, not a %s",
                           luaL_typename(L, -1));
+    }
     int added = bind_add_output(L, lua_gettop(L));
     struct bind_output made = bind->outputs[added];
     bind->output_count = count;
-    if (added != count || made.node < 0 || made.each_picture || made.largest > 0)
+    if (added != count || made.node < 0 || made.each_picture || made.largest > 0) {
         return luaL_error(L, "'otherwise' must return the table of one plain output");
+    }
     job->alternative = made.node;
     job->alternative_of = alternative->output;
     return 0;
@@ -214,11 +230,13 @@ static int replace_large(struct job *job, int output)
     struct job_file *file = find_file(job, output, 0);
     struct alternative alternative = {job, output};
 
-    if (!file || file->size <= job->bind.outputs[output].largest)
+    if (!file || file->size <= job->bind.outputs[output].largest) {
         return 0;
+    }
     int code = operation_run_lua(job, alternative_body, &alternative);
-    if (code != 0)
+    if (code != 0) {
         return code;
+    }
     unlink(file->path); /* the other may have another name */
     file->done = false;
     return run_pipeline(job, &job->alternative, 1);
@@ -240,8 +258,9 @@ static void push_made(lua_State *L, const struct job *job)
     lua_newtable(L);
     for (int i = 0; i < job->file_count; i++) {
         const struct job_file *file = &job->files[i];
-        if (!file->done)
+        if (!file->done) {
             continue;
+        }
         lua_createtable(L, 0, 6);
         lua_pushstring(L, file->name);
         lua_setfield(L, -2, "name");
@@ -269,8 +288,9 @@ static int write_text(const char *path, const char *text, size_t length, struct 
 
     while (status == 0 && length > 0) {
         ssize_t count = write(fd, text, length);
-        if (count < 0 && errno == EINTR)
+        if (count < 0 && errno == EINTR) {
             continue;
+        }
         if (count < 0) {
             status = errno;
         } else {
@@ -278,10 +298,12 @@ static int write_text(const char *path, const char *text, size_t length, struct 
             length -= (size_t)count;
         }
     }
-    if (fd >= 0 && close(fd) != 0 && status == 0)
+    if (fd >= 0 && close(fd) != 0 && status == 0) {
         status = errno;
-    if (status == 0)
+    }
+    if (status == 0) {
         return 0;
+    }
     return error_set_av(e, ERROR_INTERNAL, AVERROR(status), "a text file can't be written");
 }
 
@@ -295,12 +317,14 @@ static int text_body(lua_State *L)
         push_made(L, text->job);
         lua_call(L, 1, 1);
     }
-    if (lua_type(L, -1) != LUA_TSTRING)
+    if (lua_type(L, -1) != LUA_TSTRING) {
         return luaL_error(L, "the text of '%s' must be text, not a %s", text->file->name,
                           luaL_typename(L, -1));
+    }
     const char *bytes = lua_tolstring(L, -1, &length);
-    if (write_text(text->path, bytes, length, &e) != 0)
+    if (write_text(text->path, bytes, length, &e) != 0) {
         return sandbox_raise(L, &e);
+    }
     text->file->size = (int64_t)length;
     return 0;
 }
@@ -310,9 +334,10 @@ static int make_text(struct job *job, int output)
     struct text text = {.job = job, .output = &job->bind.outputs[output]};
     int code = give_path(job, output, 0, text.output->name, text.path, sizeof text.path);
 
-    if (code != 0)
+    if (code != 0) {
         return error_set(&job->outcome->error, code, "there is no place for '%s'",
                          text.output->name);
+    }
     text.file = find_file(job, output, 0);
     code = operation_run_lua(job, text_body, &text);
     text.file->done = code == 0;
@@ -327,26 +352,31 @@ int operation_make_files(struct job *job)
     int nodes[BIND_MAX_OUTPUTS], count = 0, code = 0;
 
     for (int i = 0; i < bind->output_count; i++) {
-        if (bind->outputs[i].node >= 0)
+        if (bind->outputs[i].node >= 0) {
             nodes[count++] = bind->outputs[i].node;
+        }
     }
-    if (count > 0)
+    if (count > 0) {
         code = run_pipeline(job, nodes, count);
-    for (int i = 0; i < bind->output_count && code == 0; i++) {
-        if (bind->outputs[i].largest > 0)
-            code = replace_large(job, i);
     }
     for (int i = 0; i < bind->output_count && code == 0; i++) {
-        if (bind->outputs[i].node < 0)
+        if (bind->outputs[i].largest > 0) {
+            code = replace_large(job, i);
+        }
+    }
+    for (int i = 0; i < bind->output_count && code == 0; i++) {
+        if (bind->outputs[i].node < 0) {
             code = make_text(job, i);
+        }
     }
     return code;
 }
 
 void operation_free_files(struct job *job)
 {
-    for (int i = 0; i < job->file_count; i++)
+    for (int i = 0; i < job->file_count; i++) {
         free(job->files[i].path);
+    }
     free(job->files);
 }
 
@@ -362,8 +392,9 @@ static json_t *probe_file(const struct job_file *file)
 
     if (io_reader_open_file(&reader, file->path, file->name, NULL) == 0 &&
         media_open_context(&context, reader, file->name, NULL, NULL, NULL) == 0 &&
-        media_describe(&media, context, file->name, NULL) == 0)
+        media_describe(&media, context, file->name, NULL) == 0) {
         json = operation_media_json(media);
+    }
     media_destroy(&media);
     media_close_context(&context);
     io_reader_close(&reader);
@@ -378,8 +409,9 @@ static json_t *file_media(const struct job_file *file, bool text, bool probed)
         media = json_put(json_object(), "width", json_integer(file->width));
         media = json_put(media, "height", json_integer(file->height));
     }
-    if (media && isfinite(file->time))
+    if (media && isfinite(file->time)) {
         media = json_put(media, "time", json_real(file->time));
+    }
     return media ? media : json_null();
 }
 
@@ -392,8 +424,9 @@ static bool has_video(const json_t *media)
         const json_t *stream = json_array_get(streams, i);
         const char *kind = json_string_value(json_object_get(stream, "kind"));
         if (kind && strcmp(kind, "video") == 0 &&
-            !json_is_true(json_object_get(stream, "attached_picture")))
+            !json_is_true(json_object_get(stream, "attached_picture"))) {
             return true;
+        }
     }
     return json_array_size(streams) == 0;
 }
@@ -410,13 +443,16 @@ static const char *mime_of(const struct job_file *file, const json_t *media, boo
     const struct format *format = dot && !text ? format_find(dot + 1) : NULL;
 
     for (size_t i = 0; dot && text && i < sizeof texts / sizeof *texts; i++) {
-        if (strcmp(dot + 1, texts[i].extension) == 0)
+        if (strcmp(dot + 1, texts[i].extension) == 0) {
             return texts[i].mime;
+        }
     }
-    if (text)
+    if (text) {
         return "text/plain";
-    if (!format)
+    }
+    if (!format) {
         return "application/octet-stream";
+    }
     return *format->mime_audio && !has_video(media) ? format->mime_audio : format->mime_video;
 }
 
@@ -430,13 +466,15 @@ json_t *operation_files_json(struct job *job, struct error *e)
     json_t *list = json_array();
     bool probed = job->file_count <= MAX_PROBED;
 
-    if (job->file_count > 0)
+    if (job->file_count > 0) {
         qsort(job->files, (size_t)job->file_count, sizeof *job->files, compare_files);
+    }
     for (int i = 0; i < job->file_count; i++) {
         const struct job_file *file = &job->files[i];
         bool text = job->bind.outputs[file->output].node < 0;
-        if (!file->done)
+        if (!file->done) {
             continue;
+        }
         json_t *media = file_media(file, text, probed || file->width == 0);
         const char *mime = mime_of(file, media, text);
         json_t *entry = json_put(json_object(), "index", json_integer(file->index));
@@ -445,7 +483,8 @@ json_t *operation_files_json(struct job *job, struct error *e)
         entry = json_put(entry, "mime", json_string(mime));
         list = json_add(list, json_put(entry, "media", media));
     }
-    if (!list)
+    if (!list) {
         error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while describing the outputs");
+    }
     return list;
 }

@@ -80,8 +80,9 @@ static json_t *stream_json(const struct media_stream *stream)
 
     for (const struct media_field *field = media_fields; field->name; field++) {
         struct media_value value = {.kind = MEDIA_UNKNOWN};
-        if (field->kind >= 0 && field->kind != (int)stream->kind)
+        if (field->kind >= 0 && field->kind != (int)stream->kind) {
             continue;
+        }
         field->read(stream, &value);
         object = json_put(object, field->name, value_json(&value));
     }
@@ -103,10 +104,12 @@ json_t *operation_media_json(const struct media *media)
     json_t *chapters = json_array();
     json_t *streams = json_array();
 
-    for (int i = 0; i < media->chapter_count; i++)
+    for (int i = 0; i < media->chapter_count; i++) {
         chapters = json_add(chapters, chapter_json(&media->chapters[i]));
-    for (int i = 0; i < media->stream_count; i++)
+    }
+    for (int i = 0; i < media->stream_count; i++) {
         streams = json_add(streams, stream_json(&media->streams[i]));
+    }
     object = json_put(object, "format", text_json(media->format));
     object = json_put(object, "brand", text_json(media->brand));
     object = json_put(object, "duration", number_json(media->duration));

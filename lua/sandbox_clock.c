@@ -39,8 +39,9 @@ int clock_init(struct sandbox_clock *clock, double seconds, struct error *e)
     memset(clock, 0, sizeof *clock);
     clock->budget = llround(seconds * (double)NS);
     pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes) != 0)
+    if (pthread_condattr_init(&attributes) != 0) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while starting Lua");
+    }
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&clock->changed, &attributes);
     pthread_condattr_destroy(&attributes);
@@ -66,10 +67,11 @@ static _Noreturn void kill_locked(const struct sandbox *sandbox)
 {
     /* the lock is held to the end: the Lua thread can't finish its run meanwhile and say
      * something else */
-    if (sandbox->settings.killed)
+    if (sandbox->settings.killed) {
         sandbox->settings.killed(sandbox->settings.opaque, "lua_time");
-    else
+    } else {
         fprintf(stderr, "limit_exceeded: the script used more than its processor time\n");
+    }
     _exit(SANDBOX_EXIT);
 }
 
@@ -91,8 +93,9 @@ static void *watch(void *argument)
             continue;
         }
         int64_t left = clock->budget * WATCHER_FACTOR - used_locked(clock);
-        if (left <= 0)
+        if (left <= 0) {
             kill_locked(sandbox);
+        }
         int64_t until = read_clock(CLOCK_MONOTONIC) + left;
         struct timespec when = {until / NS, until % NS};
         pthread_cond_timedwait(&clock->changed, &clock->lock, &when);
@@ -107,10 +110,12 @@ static int start_watcher(struct sandbox *sandbox, struct error *e)
     pthread_attr_t attributes;
     sigset_t all, before;
 
-    if (pthread_getcpuclockid(pthread_self(), &clock->cpu) != 0)
+    if (pthread_getcpuclockid(pthread_self(), &clock->cpu) != 0) {
         return error_set(e, ERROR_INTERNAL, "the system has no clock of a thread's time");
-    if (pthread_attr_init(&attributes) != 0)
+    }
+    if (pthread_attr_init(&attributes) != 0) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while starting Lua");
+    }
     pthread_attr_setstacksize(&attributes, (size_t)256 * 1024);
     /* signals are for the program's own threads */
     sigfillset(&all);
@@ -118,9 +123,10 @@ static int start_watcher(struct sandbox *sandbox, struct error *e)
     int status = pthread_create(&clock->watcher, &attributes, watch, sandbox);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (status != 0)
+    if (status != 0) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "no thread to watch the script: %s",
                          strerror(status));
+    }
     clock->watching = true;
     return 0;
 }
@@ -131,8 +137,9 @@ int clock_start(struct sandbox *sandbox, struct error *e)
 
     if (!clock->watching) {
         int status = start_watcher(sandbox, e);
-        if (status != 0)
+        if (status != 0) {
             return status;
+        }
     }
     pthread_mutex_lock(&clock->lock);
     clock->active = clock->running = true;

@@ -60,8 +60,9 @@ const char *sandbox_tostring(lua_State *L, int index, size_t *length)
         /* these have no metamethods that a script can set */
         return luaL_tolstring(L, index, length);
     case LUA_TUSERDATA:
-        if (luaL_callmeta(L, index, "__tostring")) /* ours */
+        if (luaL_callmeta(L, index, "__tostring")) { /* ours */
             return lua_tolstring(L, -1, length);
+        }
         break;
     default:
         break;
@@ -74,8 +75,9 @@ const char *sandbox_tostring(lua_State *L, int index, size_t *length)
 static const char *push_text(lua_State *L, int index, size_t *length)
 {
     if (lua_type(L, index) == LUA_TTABLE && luaL_callmeta(L, index, "__tostring")) {
-        if (!lua_isstring(L, -1))
+        if (!lua_isstring(L, -1)) {
             luaL_error(L, "'__tostring' must return a string");
+        }
         return lua_tolstring(L, -1, length);
     }
     return sandbox_tostring(L, index, length);
@@ -96,8 +98,9 @@ static int base_print(lua_State *L)
     luaL_checkstack(L, LUA_MINSTACK, "too many values to print");
     luaL_buffinit(L, &buffer);
     for (int i = 1; i <= count && luaL_bufflen(&buffer) <= SANDBOX_LOG_LINE; i++) {
-        if (i > 1)
+        if (i > 1) {
             luaL_addchar(&buffer, '\t');
+        }
         push_text(L, i, NULL);
         luaL_addvalue(&buffer);
     }
@@ -113,10 +116,11 @@ static int base_print(lua_State *L)
 static int base_getmetatable(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
-    if (!lua_getmetatable(L, 1))
+    if (!lua_getmetatable(L, 1)) {
         lua_pushnil(L);
-    else
+    } else {
         luaL_getmetafield(L, 1, "__metatable"); /* that, or the metatable itself */
+    }
     return 1;
 }
 
@@ -125,8 +129,9 @@ static int base_setmetatable(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     if (lua_istable(L, 2)) {
         lua_pushliteral(L, "__gc");
-        if (lua_rawget(L, 2) != LUA_TNIL)
+        if (lua_rawget(L, 2) != LUA_TNIL) {
             return luaL_error(L, "a metatable can't have '__gc' here");
+        }
         lua_pop(L, 1);
     }
     return sandbox_call_original(L);
@@ -135,8 +140,9 @@ static int base_setmetatable(lua_State *L)
 /* If the value at the index is a read-only view, replaces it by what is behind. */
 static void look_behind(lua_State *L, int index)
 {
-    if (!lua_getmetatable(L, index))
+    if (!lua_getmetatable(L, index)) {
         return;
+    }
     lua_pushliteral(L, "__readonly");
     if (lua_rawget(L, -2) == LUA_TTABLE) {
         lua_replace(L, index);
@@ -151,8 +157,9 @@ static int base_next(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 2);
     look_behind(L, 1);
-    if (lua_next(L, 1))
+    if (lua_next(L, 1)) {
         return 2;
+    }
     lua_pushnil(L);
     return 1;
 }
@@ -161,8 +168,9 @@ static int readonly_assign(lua_State *L)
 {
     const char *what = lua_tostring(L, lua_upvalueindex(1));
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
-    if (*what == '\0')
+    if (*what == '\0') {
         return luaL_error(L, "globals are read-only: put 'local' in front of '%s'", key);
+    }
     return luaL_error(L, "%s is read-only: '%s' can't be set", what, key);
 }
 
@@ -175,8 +183,9 @@ static int readonly_length(lua_State *L)
 static int readonly_step(lua_State *L)
 {
     lua_settop(L, 2);
-    if (lua_next(L, lua_upvalueindex(1)))
+    if (lua_next(L, lua_upvalueindex(1))) {
         return 2;
+    }
     lua_pushnil(L);
     return 1;
 }
@@ -222,8 +231,9 @@ static int resume_wrapped(lua_State *L)
     int arguments = lua_gettop(L);
     int results;
 
-    if (!lua_checkstack(co, arguments + 1))
+    if (!lua_checkstack(co, arguments + 1)) {
         return luaL_error(L, "too many arguments to resume");
+    }
     lua_xmove(L, co, arguments);
     int status = lua_resume(co, L, arguments, &results);
     if (status != LUA_OK && status != LUA_YIELD) {

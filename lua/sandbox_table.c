@@ -10,8 +10,9 @@
 /* Raises unless from..to are few enough. */
 static void check_range(lua_State *L, lua_Integer from, lua_Integer to, lua_Unsigned max)
 {
-    if (to >= from && (lua_Unsigned)to - (lua_Unsigned)from >= max)
+    if (to >= from && (lua_Unsigned)to - (lua_Unsigned)from >= max) {
         luaL_error(L, "too many elements: at most %d", (int)max);
+    }
 }
 
 static void check_length(lua_State *L, lua_Unsigned max)

@@ -41,8 +41,9 @@ int schema_type_of(const json_t *option)
 {
     const char *name = json_string_value(json_object_get(option, "type"));
     for (int type = 0; name && type < SCHEMA_TYPE_COUNT; type++) {
-        if (strcmp(types[type].name, name) == 0)
+        if (strcmp(types[type].name, name) == 0) {
             return type;
+        }
     }
     return -1;
 }
@@ -77,12 +78,13 @@ static void append_range(const json_t *option, const char *unit, char *text, siz
 
     schema_show_number(json_number_value(min), low, sizeof low);
     schema_show_number(json_number_value(max), high, sizeof high);
-    if (min && max)
+    if (min && max) {
         snprintf(range, sizeof range, " %s %s to %s%s", *unit ? "of" : "from", low, high, unit);
-    else if (min)
+    } else if (min) {
         snprintf(range, sizeof range, " of at least %s%s", low, unit);
-    else if (max)
+    } else if (max) {
         snprintf(range, sizeof range, " of at most %s%s", high, unit);
+    }
     append(text, size, range);
 }
 
@@ -96,10 +98,11 @@ static void append_names(const json_t *list, const char *field, char *text, size
     {
         char shown[96];
         const json_t *name = field ? json_object_get(entry, field) : entry;
-        if (json_is_string(name))
+        if (json_is_string(name)) {
             snprintf(shown, sizeof shown, "%s", json_string_value(name));
-        else
+        } else {
             schema_show(name, shown, sizeof shown);
+        }
         append(text, size, separator);
         append(text, size, shown);
         separator = ", ";
@@ -129,8 +132,9 @@ void schema_expected(const json_t *option, char *text, size_t size)
         append(text, size, " that matches ");
         append(text, size, pattern);
     }
-    if (json_is_true(json_object_get(option, "percent")))
+    if (json_is_true(json_object_get(option, "percent"))) {
         append(text, size, ", or a percentage such as \"50%\"");
+    }
 }
 
 /* ---- validation ---- */
@@ -167,12 +171,14 @@ static const char *nearest_value(const json_t *option, const json_t *value)
     const char *names[SCHEMA_MAX_OPTIONS];
     size_t count = 0;
 
-    if (!json_is_string(value))
+    if (!json_is_string(value)) {
         return NULL;
+    }
     for (size_t i = 0; i < json_array_size(values) && count < SCHEMA_MAX_OPTIONS; i++) {
         const char *name = json_string_value(json_array_get(values, i));
-        if (name)
+        if (name) {
             names[count++] = name;
+        }
     }
     return introspect_nearest(json_string_value(value), names, count);
 }
@@ -185,8 +191,9 @@ static json_t *refuse(const json_t *option, const json_t *value, const struct pl
 
     schema_expected(option, expected, sizeof expected);
     schema_show(value, got, sizeof got);
-    if (nearest)
+    if (nearest) {
         snprintf(hint, sizeof hint, "; did you mean '%s'?", nearest);
+    }
     error_set(e, ERROR_INVALID_OPTION, "option '%s' must be %s, not %s%s", place_name(place),
               expected, got, hint);
     error_place(e, place->path, got, expected);
@@ -210,14 +217,16 @@ static bool in_range(const json_t *option, double number)
 static bool in_values(const json_t *option, const json_t *value)
 {
     const json_t *values = json_object_get(option, "values");
-    if (!values)
+    if (!values) {
         return true;
+    }
     for (size_t i = 0; i < json_array_size(values); i++) {
         const json_t *allowed = json_array_get(values, i);
         if (json_is_number(allowed) && json_is_number(value)
                 ? json_number_value(allowed) == json_number_value(value)
-                : json_equal(allowed, value))
+                : json_equal(allowed, value)) {
             return true;
+        }
     }
     return false;
 }
@@ -231,36 +240,41 @@ static json_t *validate_scalar(const json_t *option, int type, const json_t *val
     int64_t whole = 0;
 
     *fits = true;
-    if (json_is_integer(value))
+    if (json_is_integer(value)) {
         whole = json_integer_value(value);
-    else if (json_is_real(value) && number == floor(number) && fabs(number) < 9e15)
+    } else if (json_is_real(value) && number == floor(number) && fabs(number) < 9e15) {
         whole = (int64_t)number;
-    else if (text && type == SCHEMA_BITRATE && schema_read_bitrate(text, &whole))
+    } else if (text && type == SCHEMA_BITRATE && schema_read_bitrate(text, &whole)) {
         number = (double)whole;
-    else if (text && type == SCHEMA_SIZE && schema_read_size(text, &whole))
+    } else if (text && type == SCHEMA_SIZE && schema_read_size(text, &whole)) {
         number = (double)whole;
-    else if (text && type == SCHEMA_TIME && json_is_true(json_object_get(option, "percent")) &&
-             schema_read_percent(text, &number))
+    } else if (text && type == SCHEMA_TIME && json_is_true(json_object_get(option, "percent")) &&
+               schema_read_percent(text, &number)) {
         return json_string(text);
-    else if (text ? type != SCHEMA_TIME || !schema_read_time(text, &number)
-                  : !json_is_real(value) || (type != SCHEMA_NUMBER && type != SCHEMA_TIME))
+    } else if (text ? type != SCHEMA_TIME || !schema_read_time(text, &number)
+                    : !json_is_real(value) || (type != SCHEMA_NUMBER && type != SCHEMA_TIME)) {
         *fits = false;
+    }
 
     *fits = *fits && in_range(option, number) && in_values(option, value);
-    if (!*fits)
+    if (!*fits) {
         return NULL;
-    if (type == SCHEMA_TIME)
+    }
+    if (type == SCHEMA_TIME) {
         return json_real(number);
-    if (type == SCHEMA_NUMBER)
+    }
+    if (type == SCHEMA_NUMBER) {
         return json_is_integer(value) ? json_integer(whole) : json_real(number);
+    }
     return json_integer(whole);
 }
 
 static size_t count_characters(const char *text)
 {
     size_t count = 0;
-    for (; *text; text++)
+    for (; *text; text++) {
         count += ((unsigned char)*text & 0xC0) != 0x80;
+    }
     return count;
 }
 
@@ -268,8 +282,9 @@ static bool matches(const char *pattern, const char *text)
 {
     regex_t compiled;
     if (strlen(text) > SCHEMA_MAX_MATCHED ||
-        regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+        regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
         return false;
+    }
     bool found = regexec(&compiled, text, 0, NULL, 0) == 0;
     regfree(&compiled);
     return found;
@@ -299,8 +314,9 @@ static json_t *validate_value(const json_t *option, const json_t *value, const s
 
     switch (type) {
     case SCHEMA_BOOLEAN:
-        if (json_is_boolean(value))
+        if (json_is_boolean(value)) {
             return json_boolean(json_is_true(value));
+        }
         break;
     case SCHEMA_STRING:
         fits = json_is_string(value) && string_fits(option, value);
@@ -314,15 +330,17 @@ static json_t *validate_value(const json_t *option, const json_t *value, const s
     case SCHEMA_LIST:
         return validate_list(option, value, place, e);
     case SCHEMA_OBJECT:
-        if (json_is_object(value))
+        if (json_is_object(value)) {
             return validate_object(json_object_get(option, "fields"), value, place, e);
+        }
         break;
     default:
         result = validate_scalar(option, type, value, &fits);
         return result ? result : fits ? out_of_memory(e) : refuse(option, value, place, e);
     }
-    if (!fits)
+    if (!fits) {
         return refuse(option, value, place, e);
+    }
     result = json_string(json_string_value(value));
     return result ? result : out_of_memory(e);
 }
@@ -335,8 +353,9 @@ static json_t *validate_list(const json_t *option, const json_t *value, const st
     bool single = json_is_true(json_object_get(option, "single")) && !json_is_array(value);
     size_t count = single ? 1 : json_array_size(value);
 
-    if (!single && !json_is_array(value))
+    if (!single && !json_is_array(value)) {
         return refuse(option, value, place, e);
+    }
     if (!in_range(option, (double)count) || (!max && count > SCHEMA_MAX_ITEMS)) {
         char expected[320], got[40];
         schema_expected(option, expected, sizeof expected);
@@ -349,8 +368,9 @@ static json_t *validate_list(const json_t *option, const json_t *value, const st
     }
 
     json_t *list = json_array();
-    if (!list)
+    if (!list) {
         return out_of_memory(e);
+    }
     for (size_t i = 0; i < count; i++) {
         struct place inner = single ? *place : place_item(place, i);
         json_t *item = validate_value(of, single ? value : json_array_get(value, i), &inner, e);
@@ -371,8 +391,9 @@ static const json_t *find_field(const json_t *fields, const char *name)
     for (size_t i = 0; i < json_array_size(fields); i++) {
         const json_t *field = json_array_get(fields, i);
         const char *have = json_string_value(json_object_get(field, "name"));
-        if (have && strcmp(have, name) == 0)
+        if (have && strcmp(have, name) == 0) {
             return field;
+        }
     }
     return NULL;
 }
@@ -385,18 +406,21 @@ static int refuse_unknown(const json_t *fields, const char *name, const struct p
     char expected[320] = "one of";
     struct place inner = place_field(place, name);
 
-    for (size_t i = 0; i < json_array_size(fields) && count < SCHEMA_MAX_OPTIONS; i++)
+    for (size_t i = 0; i < json_array_size(fields) && count < SCHEMA_MAX_OPTIONS; i++) {
         names[count++] = json_string_value(json_object_get(json_array_get(fields, i), "name"));
+    }
     append_names(fields, "name", expected, sizeof expected);
-    if (count == 0)
+    if (count == 0) {
         snprintf(expected, sizeof expected, "no options");
+    }
     const char *nearest = introspect_nearest(name, names, count);
-    if (nearest)
+    if (nearest) {
         error_set(e, ERROR_INVALID_OPTION, "unknown option '%s'; did you mean '%s'?",
                   place_name(&inner), nearest);
-    else
+    } else {
         error_set(e, ERROR_INVALID_OPTION, "unknown option '%s'; there is %s%s", place_name(&inner),
                   count ? "only " : "", count ? expected + strlen("one of ") : "none");
+    }
     return error_place(e, inner.path, name, expected);
 }
 
@@ -404,8 +428,9 @@ static json_t *validate_object(const json_t *fields, const json_t *object,
                                const struct place *place, struct error *e)
 {
     json_t *result = json_object();
-    if (!result)
+    if (!result) {
         return out_of_memory(e);
+    }
 
     const char *given;
     json_t *ignored;
@@ -432,12 +457,14 @@ static json_t *validate_object(const json_t *fields, const json_t *object,
                 goto fail;
             }
             value = json_object_get(field, "default");
-            if (!value || json_is_null(value))
+            if (!value || json_is_null(value)) {
                 continue;
+            }
         }
         json_t *checked = validate_value(field, value, &inner, e);
-        if (!checked)
+        if (!checked) {
             goto fail;
+        }
         if (json_object_set_new(result, name, checked) != 0) {
             out_of_memory(e);
             goto fail;

@@ -81,26 +81,30 @@ static int check_attributes(const json_t *option, int type, const char *place, s
     const char *key;
     json_t *value;
     const char *names[ATTRIBUTE_COUNT];
-    for (size_t i = 0; i < ATTRIBUTE_COUNT; i++)
+    for (size_t i = 0; i < ATTRIBUTE_COUNT; i++) {
         names[i] = attributes[i].name;
+    }
 
     json_object_foreach((json_t *)option, key, value)
     {
         size_t i = 0;
         const char *expected;
-        while (i < ATTRIBUTE_COUNT && strcmp(attributes[i].name, key) != 0)
+        while (i < ATTRIBUTE_COUNT && strcmp(attributes[i].name, key) != 0) {
             i++;
+        }
         if (i == ATTRIBUTE_COUNT) {
             const char *nearest = introspect_nearest(key, names, ATTRIBUTE_COUNT);
             return error_set(e, ERROR_SCRIPT, "%s: unknown field '%.64s'%s%s%s", place, key,
                              nearest ? "; did you mean '" : "", nearest ? nearest : "",
                              nearest ? "'?" : "");
         }
-        if (!has_shape(value, attributes[i].shape, &expected))
+        if (!has_shape(value, attributes[i].shape, &expected)) {
             return error_set(e, ERROR_SCRIPT, "%s: '%s' must be %s", place, key, expected);
-        if (attributes[i].attribute != ALWAYS && !(allowed[type] & (int)attributes[i].attribute))
+        }
+        if (attributes[i].attribute != ALWAYS && !(allowed[type] & (int)attributes[i].attribute)) {
             return error_set(e, ERROR_SCRIPT, "%s: a %s has no '%s'", place,
                              schema_type_name((enum schema_type)type), key);
+        }
     }
     return 0;
 }
@@ -111,12 +115,15 @@ static int check_type(const json_t *option, const char *place, struct error *e)
     int type = schema_type_of(option);
     const char *names[SCHEMA_TYPE_COUNT];
 
-    if (type >= 0)
+    if (type >= 0) {
         return type;
-    for (int i = 0; i < SCHEMA_TYPE_COUNT; i++)
+    }
+    for (int i = 0; i < SCHEMA_TYPE_COUNT; i++) {
         names[i] = schema_type_name((enum schema_type)i);
-    if (!name)
+    }
+    if (!name) {
         return error_set(e, ERROR_SCRIPT, "%s: it has no type", place);
+    }
     const char *nearest = introspect_nearest(name, names, SCHEMA_TYPE_COUNT);
     return error_set(e, ERROR_SCRIPT, "%s: unknown type '%.64s'%s%s%s", place, name,
                      nearest ? "; did you mean '" : "", nearest ? nearest : "",
@@ -128,19 +135,23 @@ static int check_values(const json_t *option, int type, const char *place, struc
     const json_t *values = json_object_get(option, "values");
     size_t count = json_array_size(values);
 
-    if (type == SCHEMA_ENUM && count == 0)
+    if (type == SCHEMA_ENUM && count == 0) {
         return error_set(e, ERROR_SCRIPT, "%s: an enum needs 'values'", place);
-    if (count > SCHEMA_MAX_OPTIONS)
+    }
+    if (count > SCHEMA_MAX_OPTIONS) {
         return error_set(e, ERROR_SCRIPT, "%s: more than %d values", place, SCHEMA_MAX_OPTIONS);
+    }
     for (size_t i = 0; i < count; i++) {
         const json_t *value = json_array_get(values, i);
         bool fits = type == SCHEMA_ENUM ? json_is_string(value) : json_is_number(value);
-        if (!fits)
+        if (!fits) {
             return error_set(e, ERROR_SCRIPT, "%s: every one of 'values' must be %s", place,
                              type == SCHEMA_ENUM ? "text" : "a number");
+        }
         for (size_t j = 0; j < i; j++) {
-            if (json_equal(value, json_array_get(values, j)))
+            if (json_equal(value, json_array_get(values, j))) {
                 return error_set(e, ERROR_SCRIPT, "%s: a value is there twice", place);
+            }
         }
     }
     return 0;
@@ -151,10 +162,12 @@ static int check_pattern(const json_t *option, const char *place, struct error *
     const char *pattern = json_string_value(json_object_get(option, "pattern"));
     regex_t compiled;
 
-    if (!pattern)
+    if (!pattern) {
         return 0;
-    if (strlen(pattern) > 256)
+    }
+    if (strlen(pattern) > 256) {
         return error_set(e, ERROR_SCRIPT, "%s: the pattern is longer than 256 bytes", place);
+    }
     int status = regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB);
     if (status != 0) {
         char reason[128];
@@ -171,19 +184,23 @@ static int check_default(const json_t *option, const char *place, struct error *
     const char *name = json_string_value(json_object_get(option, "name"));
     struct error reason = {.code = ERROR_OUT_OF_MEMORY};
 
-    if (!value)
+    if (!value) {
         return 0;
-    if (json_is_true(json_object_get(option, "required")))
+    }
+    if (json_is_true(json_object_get(option, "required"))) {
         return error_set(e, ERROR_SCRIPT, "%s: it is required, so its default never counts", place);
+    }
     json_t *schema = json_pack("[O]", option);
     json_t *options = json_pack("{s:O}", name ? name : "", value);
     json_t *checked = schema && options ? schema_validate(schema, options, &reason) : NULL;
     json_decref(schema);
     json_decref(options);
-    if (!checked && reason.code == ERROR_OUT_OF_MEMORY)
+    if (!checked && reason.code == ERROR_OUT_OF_MEMORY) {
         return error_set(e, reason.code, "out of memory while checking the options");
-    if (!checked)
+    }
+    if (!checked) {
         return error_set(e, ERROR_SCRIPT, "%s: the default doesn't fit: %s", place, reason.message);
+    }
     json_decref(checked);
     return 0;
 }
@@ -192,40 +209,50 @@ static int check_list(const json_t *options, const char *parent, int depth, stru
 
 static int check_option(const json_t *option, const char *place, int depth, struct error *e)
 {
-    if (!json_is_object(option))
+    if (!json_is_object(option)) {
         return error_set(e, ERROR_SCRIPT, "%s: it must be a table", place);
-    if (depth > SCHEMA_MAX_DEPTH)
+    }
+    if (depth > SCHEMA_MAX_DEPTH) {
         return error_set(e, ERROR_SCRIPT, "%s: nested deeper than %d levels", place,
                          SCHEMA_MAX_DEPTH);
+    }
     int type = check_type(option, place, e);
-    if (type < 0)
+    if (type < 0) {
         return type;
+    }
     int status = check_attributes(option, type, place, e);
-    if (status == 0)
+    if (status == 0) {
         status = check_values(option, type, place, e);
-    if (status == 0)
+    }
+    if (status == 0) {
         status = check_pattern(option, place, e);
-    if (status < 0)
+    }
+    if (status < 0) {
         return status;
+    }
 
     const json_t *min = json_object_get(option, "min");
     const json_t *max = json_object_get(option, "max");
-    if (min && max && json_number_value(min) > json_number_value(max))
+    if (min && max && json_number_value(min) > json_number_value(max)) {
         return error_set(e, ERROR_SCRIPT, "%s: min is above max", place);
+    }
     if (type == SCHEMA_LIST) {
         const json_t *of = json_object_get(option, "of");
         char inner[200];
-        if (!of)
+        if (!of) {
             return error_set(e, ERROR_SCRIPT, "%s: a list needs 'of'", place);
+        }
         if (json_object_get(of, "name") || json_object_get(of, "required") ||
-            json_object_get(of, "default"))
+            json_object_get(of, "default")) {
             return error_set(e, ERROR_SCRIPT,
                              "%s: 'of' is a type, without name, required or default", place);
+        }
         snprintf(inner, sizeof inner, "%.180s, its items", place);
         status = check_option(of, inner, depth + 1, e);
     } else if (type == SCHEMA_OBJECT) {
-        if (json_array_size(json_object_get(option, "fields")) == 0)
+        if (json_array_size(json_object_get(option, "fields")) == 0) {
             return error_set(e, ERROR_SCRIPT, "%s: an object needs 'fields'", place);
+        }
         status = check_list(json_object_get(option, "fields"), place, depth + 1, e);
     }
     return status < 0 ? status : check_default(option, place, e);
@@ -241,35 +268,40 @@ static int check_list(const json_t *options, const char *parent, int depth, stru
 {
     size_t count = json_array_size(options);
 
-    if (count > SCHEMA_MAX_OPTIONS)
+    if (count > SCHEMA_MAX_OPTIONS) {
         return error_set(e, ERROR_SCRIPT, "%s%smore than %d options", parent, *parent ? ": " : "",
                          SCHEMA_MAX_OPTIONS);
+    }
     for (size_t i = 0; i < count; i++) {
         const json_t *option = json_array_get(options, i);
         const char *name = json_string_value(json_object_get(option, "name"));
         char place[200];
 
-        if (!name || !valid_name(name))
+        if (!name || !valid_name(name)) {
             return error_set(e, ERROR_SCRIPT,
                              "%s%soption %zu needs a name of lower-case letters, digits and _",
                              parent, *parent ? ", " : "", i + 1);
+        }
         for (size_t j = 0; j < i; j++) {
             const json_t *other = json_object_get(json_array_get(options, j), "name");
-            if (strcmp(json_string_value(other), name) == 0)
+            if (strcmp(json_string_value(other), name) == 0) {
                 return error_set(e, ERROR_SCRIPT, "%s%soption '%s' is there twice", parent,
                                  *parent ? ", " : "", name);
+            }
         }
         snprintf(place, sizeof place, "%.120s%soption '%s'", parent, *parent ? ", " : "", name);
         int status = check_option(option, place, depth, e);
-        if (status < 0)
+        if (status < 0) {
             return status;
+        }
     }
     return 0;
 }
 
 int schema_check(const json_t *schema, struct error *e)
 {
-    if (!json_is_array(schema))
+    if (!json_is_array(schema)) {
         return error_set(e, ERROR_SCRIPT, "the options must be a list");
+    }
     return check_list(schema, "", 1, e);
 }

@@ -28,14 +28,16 @@ static json_t *object_json(const json_t *fields)
         const json_t *field = json_array_get(fields, i);
         const char *name = json_string_value(json_object_get(field, "name"));
         properties = json_put(properties, name, type_json(field));
-        if (json_is_true(json_object_get(field, "required")))
+        if (json_is_true(json_object_get(field, "required"))) {
             required = json_add(required, json_string(name));
+        }
     }
     object = json_put(object, "properties", properties);
-    if (!required || json_array_size(required) > 0)
+    if (!required || json_array_size(required) > 0) {
         object = json_put(object, "required", required);
-    else
+    } else {
         json_decref(required);
+    }
     return json_put(object, "additionalProperties", json_false());
 }
 
@@ -52,13 +54,15 @@ static json_t *scaled_json(const json_t *option, int type)
     json_t *number = json_put(json_object(), "type", json_string(name));
     double bound;
 
-    if (schema_lower_bound(option, &bound))
+    if (schema_lower_bound(option, &bound)) {
         number = json_put(number, "minimum", min ? json_incref(min) : json_integer((int)bound));
+    }
     number = json_put_borrowed(number, "maximum", json_object_get(option, "max"));
     json_t *choices = json_add(json_array(), number);
     choices = json_add(choices, string_type(patterns[type]));
-    if (json_is_true(json_object_get(option, "percent")))
+    if (json_is_true(json_object_get(option, "percent"))) {
         choices = json_add(choices, string_type(SCHEMA_PATTERN_PERCENT));
+    }
     return json_put(json_object(), "oneOf", choices);
 }
 
@@ -98,8 +102,9 @@ static json_t *plain_json(const json_t *option, int type)
     plain = json_put_borrowed(plain, table[type].max, json_object_get(option, "max"));
     plain = json_put_borrowed(plain, "enum", json_object_get(option, "values"));
     plain = json_put_borrowed(plain, "pattern", json_object_get(option, "pattern"));
-    if (type == SCHEMA_COLOR)
+    if (type == SCHEMA_COLOR) {
         plain = json_put(plain, "pattern", json_string(SCHEMA_PATTERN_COLOR));
+    }
     return plain;
 }
 

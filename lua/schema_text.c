@@ -30,8 +30,9 @@ static json_t *parse_json(const char *text)
 static json_t *parse_number(const char *text)
 {
     json_t *value = parse_json(text);
-    if (json_is_number(value))
+    if (json_is_number(value)) {
         return value;
+    }
     json_decref(value);
     return NULL;
 }
@@ -45,8 +46,9 @@ static json_t *parse_boolean(const char *text)
                  {"false", false}, {"no", false}, {"off", false}, {"0", false}};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcasecmp(words[i].word, text) == 0)
+        if (strcasecmp(words[i].word, text) == 0) {
             return json_boolean(words[i].value);
+        }
     }
     return NULL;
 }
@@ -67,18 +69,20 @@ static json_t *parse_list(const json_t *option, const char *text, struct error *
     char *copy = strdup(text);
     bool failed = !list || !item_option || !copy;
 
-    if (failed)
+    if (failed) {
         error_set(e, ERROR_OUT_OF_MEMORY, "out of memory while reading an option");
-    else
+    } else {
         json_object_set(item_option, "name", json_object_get(option, "name"));
+    }
     for (char *rest = copy, *item; !failed && *text && (item = strsep(&rest, ",")) != NULL;) {
         json_t *value = schema_parse_text(item_option, item, e);
         failed = json_array_append_new(list, value) != 0;
     }
     free(copy);
     json_decref(item_option);
-    if (!failed)
+    if (!failed) {
         return list;
+    }
     json_decref(list);
     return NULL;
 }
@@ -120,22 +124,25 @@ static void print_wrapped(FILE *out, const char *text, int indent, int width)
             fputc('\n', out);
             column = 0;
         }
-        if (column == 0)
+        if (column == 0) {
             column = fprintf(out, "%*s", indent, "");
-        else
+        } else {
             column += fprintf(out, " ");
+        }
         column += fprintf(out, "%.*s", length, text);
         text += length;
         text += strspn(text, " \n");
     }
-    if (column > 0)
+    if (column > 0) {
         fputc('\n', out);
+    }
 }
 
 static void capital(char *text)
 {
-    if (*text >= 'a' && *text <= 'z')
+    if (*text >= 'a' && *text <= 'z') {
         *text = (char)(*text - 'a' + 'A');
+    }
 }
 
 static void describe_option(FILE *out, const json_t *option, int indent, int width)
@@ -149,8 +156,9 @@ static void describe_option(FILE *out, const json_t *option, int indent, int wid
 
     fprintf(out, "%*s%s%s  (%s)\n", indent, "", indent == 2 ? "--" : "", name,
             json_is_true(json_object_get(option, "required")) ? "required" : "optional");
-    if (help)
+    if (help) {
         print_wrapped(out, help, indent + 4, width);
+    }
 
     char *shown = preset ? json_dumps(preset, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12)) : NULL;
     char line[640];
@@ -162,16 +170,19 @@ static void describe_option(FILE *out, const json_t *option, int indent, int wid
         schema_expected(of, item, sizeof item);
         length += snprintf(line + length, sizeof line - (size_t)length, ", each %.200s", item);
     }
-    if (unit)
+    if (unit) {
         length += snprintf(line + length, sizeof line - (size_t)length, ", in %.32s", unit);
-    if (shown)
+    }
+    if (shown) {
         snprintf(line + length, sizeof line - (size_t)length, "; default %.64s", shown);
+    }
     print_wrapped(out, line, indent + 4, width);
     free(shown);
 
     const json_t *fields = json_object_get(of ? of : option, "fields");
-    for (size_t i = 0; i < json_array_size(fields); i++)
+    for (size_t i = 0; i < json_array_size(fields); i++) {
         describe_option(out, json_array_get(fields, i), indent + 4, width);
+    }
 }
 
 char *schema_help(const json_t *schema, int width)
@@ -180,11 +191,13 @@ char *schema_help(const json_t *schema, int width)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
 
-    if (!out)
+    if (!out) {
         return NULL;
+    }
     for (size_t i = 0; i < json_array_size(schema); i++) {
-        if (i > 0)
+        if (i > 0) {
             fputc('\n', out);
+        }
         describe_option(out, json_array_get(schema, i), 2, width < 30 ? 30 : width);
     }
     if (fclose(out) != 0) {

@@ -20,10 +20,12 @@ static bool read_decimal(const char **text, bool fraction, double *value)
     int digits = 0;
     double number = 0;
 
-    for (; *at >= '0' && *at <= '9'; at++, digits++)
+    for (; *at >= '0' && *at <= '9'; at++, digits++) {
         number = number * 10 + (*at - '0');
-    if (digits == 0 || digits > MAX_DIGITS)
+    }
+    if (digits == 0 || digits > MAX_DIGITS) {
         return false;
+    }
     if (fraction && *at == '.') {
         double unit = 1;
         double part = 0;
@@ -34,8 +36,9 @@ static bool read_decimal(const char **text, bool fraction, double *value)
                 unit *= 10;
             }
         }
-        if (places == 0)
+        if (places == 0) {
             return false;
+        }
         number += part / unit;
     }
     *value = number;
@@ -49,22 +52,26 @@ bool schema_read_time(const char *text, double *seconds)
     bool negative = *at == '-';
     double total = 0;
 
-    if (negative)
+    if (negative) {
         at++;
+    }
     for (int field = 0; field < 3; field++) {
         double value;
-        if (field > 0 && strspn(at, "0123456789") > 2)
+        if (field > 0 && strspn(at, "0123456789") > 2) {
             return false;
-        if (!read_decimal(&at, true, &value) || (field > 0 && value >= 60))
+        }
+        if (!read_decimal(&at, true, &value) || (field > 0 && value >= 60)) {
             return false;
+        }
         total = total * 60 + value;
         if (*at == '\0') {
             *seconds = negative ? -total : total;
             return true;
         }
         /* only the last field has a fraction */
-        if (*at != ':' || memchr(text, '.', (size_t)(at - text)))
+        if (*at != ':' || memchr(text, '.', (size_t)(at - text))) {
             return false;
+        }
         at++;
     }
     return false;
@@ -87,14 +94,17 @@ static bool read_scaled(const char *text, const struct suffix *table, bool exact
     const char *at = text;
     double number;
 
-    if (!read_decimal(&at, true, &number))
+    if (!read_decimal(&at, true, &number)) {
         return false;
+    }
     for (; table->text; table++) {
-        if (exact_case ? strcmp(at, table->text) : strcasecmp(at, table->text))
+        if ((exact_case ? strcmp(at, table->text) : strcasecmp(at, table->text)) != 0) {
             continue;
+        }
         number *= table->factor;
-        if (number > 9e15)
+        if (number > 9e15) {
             return false;
+        }
         *value = llround(number);
         return true;
     }
@@ -142,11 +152,13 @@ bool schema_read_color(const char *text)
         return (digits == 6 || digits == 8) && text[1 + digits] == '\0';
     }
     size_t letters = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
-    if (letters == 0 || letters > 24 || text[letters] != '\0')
+    if (letters == 0 || letters > 24 || text[letters] != '\0') {
         return false;
+    }
     /* libavutil knows these as well; what they give changes from call to call */
-    if (strcasecmp(text, "random") == 0 || strcasecmp(text, "bikeshed") == 0)
+    if (strcasecmp(text, "random") == 0 || strcasecmp(text, "bikeshed") == 0) {
         return false;
+    }
     uint8_t rgba[4];
     return av_parse_color(rgba, text, -1, NULL) >= 0;
 }
@@ -155,19 +167,22 @@ void schema_show_number(double value, char *text, size_t size)
 {
     snprintf(text, size, "%.12g", value);
     char *comma = strchr(text, ',');
-    if (comma)
+    if (comma) {
         *comma = '.';
+    }
 }
 
 /* The length of text, cut to at most limit bytes, never inside a UTF-8 sequence. */
 static size_t cut_utf8(const char *text, size_t limit)
 {
     size_t length = strnlen(text, limit + 1);
-    if (length <= limit)
+    if (length <= limit) {
         return length;
+    }
     length = limit;
-    while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80)
+    while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80) {
         length--;
+    }
     return length;
 }
 
@@ -177,8 +192,9 @@ void schema_show(const json_t *value, char *text, size_t size)
     case JSON_STRING: {
         const char *string = json_string_value(value);
         size_t limit = size > 16 ? size - 16 : 0;
-        if (limit > 80)
+        if (limit > 80) {
             limit = 80;
+        }
         size_t length = cut_utf8(string, limit);
         snprintf(text, size, "\"%.*s%s\"", (int)length, string, string[length] ? "..." : "");
         break;

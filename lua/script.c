@@ -47,11 +47,13 @@ static ssize_t read_file(const char *path, char *text, size_t size)
 
     while (count > 0 && used < size) {
         count = read(fd, text + used, size - used);
-        if (count > 0)
+        if (count > 0) {
             used += (size_t)count;
+        }
     }
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
     return count < 0 ? -1 : (ssize_t)used;
 }
 
@@ -62,17 +64,21 @@ static void push_chunk(lua_State *L, const char *scripts, const char *file)
 
     int length = snprintf(path, sizeof path, "%s/%s", scripts, file);
     off_t size = length < (int)sizeof path ? file_size(path) : -1;
-    if (size < 0)
+    if (size < 0) {
         luaL_error(L, "there is no script '%s'", file);
-    if (size > SCRIPT_MAX_SIZE)
+    }
+    if (size > SCRIPT_MAX_SIZE) {
         luaL_error(L, "the script '%s' is larger than %d bytes", file, SCRIPT_MAX_SIZE);
+    }
     char *text = lua_newuserdatauv(L, (size_t)size + 1, 0);
     ssize_t read = read_file(path, text, (size_t)size);
-    if (read < 0)
+    if (read < 0) {
         luaL_error(L, "the script '%s' can't be read", file);
+    }
     snprintf(chunk, sizeof chunk, "@%s", file);
-    if (luaL_loadbufferx(L, text, (size_t)read, chunk, "t") != LUA_OK)
+    if (luaL_loadbufferx(L, text, (size_t)read, chunk, "t") != LUA_OK) {
         lua_error(L);
+    }
     lua_remove(L, -2);
 }
 
@@ -82,13 +88,15 @@ static void push_chunk(lua_State *L, const char *scripts, const char *file)
 static bool library_file(const char *name, char *file, size_t size)
 {
     size_t length = strlen(name);
-    if (strncmp(name, "lib.", 4) != 0 || length >= SCRIPT_MAX_NAME || length + 5 > size)
+    if (strncmp(name, "lib.", 4) != 0 || length >= SCRIPT_MAX_NAME || length + 5 > size) {
         return false;
+    }
     for (size_t i = 0; i < length; i++) {
         bool dot = name[i] == '.';
         if (dot ? i + 1 == length || name[i + 1] == '.'
-                : !strchr("abcdefghijklmnopqrstuvwxyz0123456789_", name[i]))
+                : !strchr("abcdefghijklmnopqrstuvwxyz0123456789_", name[i])) {
             return false;
+        }
         file[i] = dot ? '/' : name[i];
     }
     snprintf(file + length, size - length, ".lua");
@@ -102,20 +110,24 @@ static int require(lua_State *L)
     char file[SCRIPT_MAX_NAME + 8];
 
     lua_settop(L, 1);
-    if (!library_file(name, file, sizeof file))
+    if (!library_file(name, file, sizeof file)) {
         return luaL_error(L, "require finds scripts under lib only, as in require \"lib.tempo\"");
+    }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
     int type = lua_getfield(L, 2, name);
-    if (type == LUA_TBOOLEAN)
+    if (type == LUA_TBOOLEAN) {
         return luaL_error(L, "'%s' requires itself, perhaps through another", name);
-    if (type != LUA_TNIL)
+    }
+    if (type != LUA_TNIL) {
         return 1;
+    }
     lua_pushboolean(L, 0);
     lua_setfield(L, 2, name);
     push_chunk(L, scripts, file);
     lua_call(L, 0, 1);
-    if (lua_isnil(L, -1) || lua_isboolean(L, -1))
+    if (lua_isnil(L, -1) || lua_isboolean(L, -1)) {
         return luaL_error(L, "'%s' must return a table", file);
+    }
     lua_pushvalue(L, -1);
     lua_setfield(L, 2, name);
     return 1;
@@ -151,20 +163,24 @@ static void check_fields(lua_State *L, int table, const char *file)
         names[i] = fields[i].name;
         int type = lua_getfield(L, table, fields[i].name);
         lua_pop(L, 1);
-        if (type == LUA_TNIL && fields[i].required)
+        if (type == LUA_TNIL && fields[i].required) {
             luaL_error(L, "%s: its table has no '%s'", file, fields[i].name);
-        if (type != LUA_TNIL && fields[i].type != LUA_TNIL && type != fields[i].type)
+        }
+        if (type != LUA_TNIL && fields[i].type != LUA_TNIL && type != fields[i].type) {
             luaL_error(L, "%s: '%s' must be a %s, not a %s", file, fields[i].name,
                        lua_typename(L, fields[i].type), lua_typename(L, type));
+        }
     }
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         int i = 0;
-        while (i < COUNT && strcmp(names[i], name) != 0)
+        while (i < COUNT && strcmp(names[i], name) != 0) {
             i++;
+        }
         bind_hint(name, names, hint, sizeof hint);
-        if (i == COUNT)
+        if (i == COUNT) {
             luaL_error(L, "%s: its table has an unknown field '%s'%s", file, name, hint);
+        }
     }
 }
 
@@ -172,15 +188,18 @@ void script_load(lua_State *L, const char *scripts, const char *name)
 {
     char file[SCRIPT_MAX_NAME + 8];
 
-    if (!script_name_valid(name))
+    if (!script_name_valid(name)) {
         luaL_error(L, "'%s' is no name of an operation", name);
+    }
     snprintf(file, sizeof file, "%s.lua", name);
     push_chunk(L, scripts, file);
     lua_call(L, 0, 1);
-    if (!lua_istable(L, -1))
+    if (!lua_istable(L, -1)) {
         luaL_error(L, "%s: it must return a table, not a %s", file, luaL_typename(L, -1));
-    if (lua_getmetatable(L, -1))
+    }
+    if (lua_getmetatable(L, -1)) {
         luaL_error(L, "%s: its table can't have a metatable", file);
+    }
     check_fields(L, lua_gettop(L), file);
 }
 
@@ -224,8 +243,9 @@ static bool replace(json_t *object, const char *key, json_t *value)
  * key "1"), or a mere type ("time"), as the schema's document. A new reference. */
 static json_t *option_document(json_t *given, bool named, struct error *e)
 {
-    if (!named && json_is_string(given))
+    if (!named && json_is_string(given)) {
         return json_pack("{s:O}", "type", given);
+    }
     if (!json_is_object(given)) {
         error_set(e, ERROR_SCRIPT, "an option must be a table like { \"crf\", type = \"number\" }");
         return NULL;
@@ -241,12 +261,15 @@ static json_t *option_document(json_t *given, bool named, struct error *e)
         fine = json_object_set(option, "name", name) == 0;
         json_object_del(option, "1");
     }
-    if (fine && of)
+    if (fine && of) {
         fine = replace(option, "of", option_document(of, false, e));
-    if (fine && preset && schema_type_of(option) == SCHEMA_LIST)
+    }
+    if (fine && preset && schema_type_of(option) == SCHEMA_LIST) {
         fine = replace(option, "default", as_list(json_incref(preset)));
-    if (fine && json_is_array(fields))
+    }
+    if (fine && json_is_array(fields)) {
         fine = replace(option, "fields", option_list(fields, e));
+    }
     if (!fine) {
         json_decref(option);
         return NULL;
@@ -271,8 +294,9 @@ static json_t *inputs_document(json_t *given, struct error *e)
     }
     bool fits = (json_is_integer(given) || json_is_object(given)) && min >= 0 && max >= min &&
                 max >= 1 && max <= MAX_INPUTS && (!roles || json_is_array(roles));
-    for (size_t i = 0; fits && i < json_array_size(roles); i++)
+    for (size_t i = 0; fits && i < json_array_size(roles); i++) {
         fits = json_is_string(json_array_get(roles, i));
+    }
     if (!fits) {
         error_set(e, ERROR_SCRIPT,
                   "'inputs' must be a number from 1 to %d, or {min=, max=, roles={names}}",
@@ -310,23 +334,28 @@ json_t *script_describe(lua_State *L, int index, const char *name, struct error 
 
     json_t *input_range = inputs ? inputs_document(inputs, &reason) : NULL;
     json_t *schema = NULL;
-    if (json_is_array(options))
+    if (json_is_array(options)) {
         schema = option_list(options, &reason);
-    else if (reason.code == ERROR_NONE)
+    } else if (reason.code == ERROR_NONE) {
         error_set(&reason, ERROR_SCRIPT, "'options' must be a list");
-    if (schema && schema_check(schema, &reason) != 0)
+    }
+    if (schema && schema_check(schema, &reason) != 0) {
         json_decref(schema), schema = NULL;
-    if (schema && !json_is_array(examples))
+    }
+    if (schema && !json_is_array(examples)) {
         error_set(&reason, ERROR_SCRIPT, "'examples' must be a list of tables");
-    else if (summary && input_range && schema)
+    } else if (summary && input_range && schema) {
         description = json_pack("{s:s, s:O, s:O, s:O, s:O}", "name", name, "summary", summary,
                                 "inputs", input_range, "options", schema, "examples", examples);
+    }
     if (!description) {
-        if (reason.code == ERROR_NONE)
+        if (reason.code == ERROR_NONE) {
             error_set(&reason, ERROR_OUT_OF_MEMORY, "out of memory");
+        }
         error_prefix(&reason, "%s.lua", name);
-        if (e)
+        if (e) {
             *e = reason;
+        }
     }
     json_decref(summary);
     json_decref(inputs);

@@ -69,8 +69,9 @@ static void test_from_lua(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error e;
         char *text = convert(*state, cases[i].lua, &json_lua_result_limits, &e);
-        if (!text)
+        if (!text) {
             fail_msg("%s: %s", cases[i].lua, e.message);
+        }
         assert_string_equal(text, cases[i].json);
         free(text);
     }
@@ -98,11 +99,13 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct error e = {0};
         char *text = convert(*state, cases[i].lua, &limits, &e);
-        if (text)
+        if (text) {
             fail_msg("%s became %s", cases[i].lua, text);
+        }
         assert_int_equal(e.code, ERROR_SCRIPT);
-        if (cases[i].message)
+        if (cases[i].message) {
             assert_string_equal(e.message, cases[i].message);
+        }
     }
 }
 

@@ -223,8 +223,7 @@ static void test_escapes_are_refused(void **state)
         "return source.video:metadata { file = '/tmp/x' }",
         "return source.video:sendcmd { filename = '/etc/passwd' }",
         "return source.video:encode { codec = 'libx264', ['x264-params'] = 'dump-yuv=/tmp/x' }",
-        "return source.video:encode { codec = 'libx264', stats = '/tmp/x', passlogfile = '/tmp/x' "
-        "}",
+        "return source.video:encode { codec = 'libx264', stats = '/tmp/x' }",
         "return source.video:copy { bsf = 'noise,x=/etc/passwd' }",
         "job:output { format = 'tee', source.video:copy() }",
         "job:output { format = 'segment', source.video:copy() }",

@@ -38,8 +38,9 @@ static int run_chunk(lua_State *L)
     struct chunk *chunk = lua_touserdata(L, 1);
     struct error e = {0};
 
-    if (luaL_loadbufferx(L, chunk->text, strlen(chunk->text), "@test.lua", "t") != LUA_OK)
+    if (luaL_loadbufferx(L, chunk->text, strlen(chunk->text), "@test.lua", "t") != LUA_OK) {
         return lua_error(L);
+    }
     lua_call(L, 0, 1);
     chunk->value = json_from_lua(L, -1, "result", &json_lua_result_limits, &e);
     return chunk->value ? 0 : sandbox_raise(L, &e);
@@ -109,10 +110,12 @@ static void test_values(void **state)
         struct sandbox_failure failure;
         json_t *value = evaluate(cases[i].text, &failure);
         char *shown = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
-        if (!shown)
+        if (!shown) {
             fail_msg("%s: %s", cases[i].text, failure.error.message);
-        if (cases[i].value)
+        }
+        if (cases[i].value) {
             assert_string_equal(shown, cases[i].value);
+        }
         free(shown);
         json_decref(value);
     }
@@ -275,10 +278,10 @@ static int work_without_lua(lua_State *L)
     struct timespec now, start;
     sandbox_pause(L);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
-    do
+    do {
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    while ((double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 <
-           SECONDS * 3);
+    } while ((double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9 <
+             SECONDS * 3);
     sandbox_resume(L);
     return 0;
 }
@@ -287,8 +290,9 @@ static int call_engine(lua_State *L)
 {
     lua_pushcfunction(L, work_without_lua);
     lua_call(L, 0, 0);
-    if (luaL_loadstring(L, "for i = 1, 100000 do end") != LUA_OK)
+    if (luaL_loadstring(L, "for i = 1, 100000 do end") != LUA_OK) {
         return lua_error(L);
+    }
     lua_call(L, 0, 0);
     return 0;
 }
@@ -322,8 +326,9 @@ static void list_fields(lua_State *L, struct listing *listing, const char *prefi
         assert_in_range(listing->count, 0, 399);
         assert_true(
             asprintf(&listing->lines[listing->count++], "%s %s", name, luaL_typename(L, -1)) > 0);
-        if (lua_istable(L, -1))
+        if (lua_istable(L, -1)) {
             list_fields(L, listing, name);
+        }
     }
     lua_pop(L, 2);
 }
@@ -362,11 +367,13 @@ static void test_environment_is_as_listed(void **state)
         char line[200] = "";
         bool there = fgets(line, sizeof line, file) != NULL;
         line[strcspn(line, "\n")] = '\0';
-        if (there != (i < listing.count) || (there && strcmp(line, listing.lines[i]) != 0))
+        if (there != (i < listing.count) || (there && strcmp(line, listing.lines[i]) != 0)) {
             fail_msg("environment.txt says '%s', there is '%s'", line,
                      i < listing.count ? listing.lines[i] : "nothing more");
-        if (i < listing.count)
+        }
+        if (i < listing.count) {
             free(listing.lines[i]);
+        }
     }
     fclose(file);
 }
@@ -412,13 +419,15 @@ static int attack(const char *text, double seconds, char *verdict, size_t size)
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0)
+    if (child == 0) {
         run_attack(text, seconds, ends[1]);
+    }
     close(ends[1]);
     size_t used = 0;
     ssize_t count;
-    while (used < size - 1 && (count = read(ends[0], verdict + used, size - 1 - used)) > 0)
+    while (used < size - 1 && (count = read(ends[0], verdict + used, size - 1 - used)) > 0) {
         used += (size_t)count;
+    }
     verdict[used] = '\0';
     close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -453,12 +462,14 @@ static void compare_verdict(const char *name, const char *text, const char *verd
     const char *rest = text + strlen("-- expect: ") + strlen(kind);
     rest += *rest == ' ';
     snprintf(words, sizeof words, "%.*s", (int)strcspn(rest, "\n"), rest);
-    if (strcmp(kind, "stopped") == 0)
-        strcpy(kind, status == SANDBOX_EXIT ? "killed" : "limit_exceeded");
+    if (strcmp(kind, "stopped") == 0) {
+        snprintf(kind, sizeof kind, "%s", status == SANDBOX_EXIT ? "killed" : "limit_exceeded");
+    }
     bool killed = strcmp(kind, "killed") == 0;
     if (status != (killed ? SANDBOX_EXIT : 0) || strncmp(verdict, kind, strlen(kind)) != 0 ||
-        !strstr(verdict, words))
+        !strstr(verdict, words)) {
         fail_msg("%s: status %d, \"%s\"; expected %s %s", name, status, verdict, kind, words);
+    }
 }
 
 static void test_attacks(void **state)
@@ -506,10 +517,12 @@ static void test_shared_attacks(void **state)
         bool value = strncmp(verdict, "value ", 6) == 0;
         bool bad_value =
             value && (!may_return || strstr(verdict, "ESCAPED") || strstr(verdict, "LEAKS"));
-        if ((status != 0 && status != SANDBOX_EXIT) || bad_value || !*verdict)
+        if ((status != 0 && status != SANDBOX_EXIT) || bad_value || !*verdict) {
             fail_msg("%s: status %d, \"%s\"; %s", entries[i]->d_name, status, verdict, must);
-        if (getenv("LUMA_TEST_VERBOSE"))
+        }
+        if (getenv("LUMA_TEST_VERBOSE")) {
             print_message("%s: %s\n", entries[i]->d_name, verdict);
+        }
         free(text);
         free(entries[i]);
     }

@@ -17,8 +17,9 @@ static json_t *parse(const char *text)
 {
     json_error_t reason;
     json_t *value = json_loads(text, JSON_DECODE_ANY, &reason);
-    if (!value)
+    if (!value) {
         fail_msg("%s: %s", text, reason.text);
+    }
     return value;
 }
 
@@ -84,10 +85,12 @@ static void test_accepts(void **state)
             json_t *wanted = parse(cases[i].result);
             json_object_set_new(wanted, "factor", json_integer(2));
             json_object_set_new(wanted, "pitch", json_true());
-            if (!result)
+            if (!result) {
                 fail_msg("%s: %s", cases[i].given, e.message);
-            if (!json_equal(result, wanted))
+            }
+            if (!json_equal(result, wanted)) {
                 fail_msg("%s: %s", cases[i].given, json_dumps(result, 0));
+            }
             json_decref(wanted);
         }
         json_decref(result);
@@ -148,12 +151,14 @@ static void test_refuses(void **state)
         struct error e;
         json_t *given = parse(cases[i].given);
         json_t *result = schema_validate(schema, given, &e);
-        if (result)
+        if (result) {
             fail_msg("%s was taken", cases[i].given);
+        }
         assert_int_equal(e.code, ERROR_INVALID_OPTION);
         assert_string_equal(e.path, cases[i].path);
-        if (cases[i].message)
+        if (cases[i].message) {
             assert_string_equal(e.message, cases[i].message);
+        }
         assert_true(e.expected[0] != '\0');
         json_decref(given);
     }
@@ -165,8 +170,9 @@ static void test_long_texts_stay_valid(void **state)
     (void)state;
     json_t *schema = parse("[{\"name\":\"preset\",\"type\":\"enum\",\"values\":[\"low\"]}]");
     char text[4001] = "";
-    for (int i = 0; i < 2000; i++)
+    for (int i = 0; i < 2000; i++) {
         memcpy(text + i * 2, "\xC3\xA9", 3);
+    }
     json_t *given = json_pack("{s:s}", "preset", text);
     struct error e;
     assert_null(schema_validate(schema, given, &e));
@@ -227,8 +233,9 @@ static void test_check(void **state)
         struct error e;
         json_t *schema = parse(cases[i].schema);
         assert_int_equal(schema_check(schema, &e), ERROR_SCRIPT);
-        if (cases[i].message)
+        if (cases[i].message) {
             assert_string_equal(e.message, cases[i].message);
+        }
         json_decref(schema);
     }
 }
@@ -329,8 +336,9 @@ static void test_any_failing_allocation(void **state)
         made = 0;
         allocations_left = count;
         json_t *result = schema_validate(schema, given, &e);
-        if (!result && e.code != ERROR_OUT_OF_MEMORY)
+        if (!result && e.code != ERROR_OUT_OF_MEMORY) {
             fail_msg("%d: %s", count, e.message);
+        }
         made += result != NULL;
         allocations_left = count;
         json_t *made_schema = schema_to_json_schema(schema);
