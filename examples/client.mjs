@@ -22,7 +22,7 @@ const USAGE = `usage: client.mjs OPERATION [FILE]… [--url URL]… [--OPTION VA
   --json         the server's messages, one a line, instead of words
 Every other option is the operation's; \`client.mjs describe [OPERATION]\` lists them.`;
 
-const FRAME = 512 * 1024; // bytes of a file in one message; the server takes any size up to its limit
+const FRAME = 512 * 1024; // bytes of a file in one message; the server takes up to 64 MiB
 const WINDOW = 4 * 1024 * 1024; // bytes that may wait in the socket before we stop reading the file
 
 class Refused extends Error {} // the request can't be made: exit status 2

@@ -89,11 +89,12 @@ class Server:
 
 def run_job(server_url, operation, path, *options):
     """One job through examples/client.py: what it printed, and the seconds that it took."""
+    out = os.path.join(RESULTS, operation)
     command = ["examples/client.py", operation, os.path.relpath(path), *options]
-    say(bold(f"$ {' '.join(command)} --out {RESULTS}"))
+    say(bold(f"$ {' '.join(command)} --out {out}"))
     start = time.monotonic()
     done = subprocess.run([sys.executable, os.path.join(ROOT, command[0]), operation, path,
-                           *options, "--out", RESULTS, "--server", server_url],
+                           *options, "--out", out, "--server", server_url],
                           stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise SystemExit(f"The job {operation} failed.")

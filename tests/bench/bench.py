@@ -202,7 +202,8 @@ def main():
     report = {}
     with tempfile.TemporaryDirectory(prefix="luma-bench-") as folder:
         source = source_clip(folder)
-        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; below 1: luma needs less")
+        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; "
+              "below 1: luma needs less")
         for name in wanted:
             BENCHES[name](source, folder, report)
     os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)

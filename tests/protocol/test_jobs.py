@@ -210,7 +210,8 @@ def test_jobs_of_several_connections_at_once(server, small):
 
 def test_a_failed_job_disturbs_no_other(client, small):
     good = client.start("remove_audio", [len(small)])
-    client.run("remove_audio", b"this is not a film" * 1000).failed("unsupported_media", "corrupt_media")
+    client.run("remove_audio", b"this is not a film" * 1000).failed(
+        "unsupported_media", "corrupt_media")
     client.upload(good, small)
     client.finish(good).completed()
 

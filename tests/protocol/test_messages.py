@@ -169,7 +169,7 @@ def test_a_text_message_at_the_limit_is_read(connect):
 
 
 def test_a_text_message_in_fragments(client):
-    text = json.dumps({"type": "ping", "data": "fragments \u00e9\u00e9", "request_id": "f"}).encode()
+    text = '{"type":"ping","data":"fragments \u00e9\u00e9","request_id":"f"}'.encode()
     for size in (1, 2, 7):
         client.answers["f"] = None
         client.send_fragments(TEXT, [text[i : i + size] for i in range(0, len(text), size)],
@@ -273,7 +273,8 @@ def test_an_unknown_job(connect, message):
     connect().error(message, "job_not_found", "invalid_message")
 
 
-@pytest.mark.parametrize("name", ["nope", "", "../compress", "lib/encoding", "compress.lua", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["nope", "", "../compress", "lib/encoding", "compress.lua",
+                                  "/etc/passwd"])
 def test_an_unknown_operation(connect, name):
     connect().error({**START, "operation": name}, "unknown_operation", "invalid_message")
 
