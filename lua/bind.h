@@ -36,6 +36,7 @@ struct bind {
     const char *operation;
     const int *inputs; /* input nodes */
     int input_count;
+    bool unnamed;          /* the first input has no name that outputs could be called after */
     const json_t *options; /* validated; NULL: {} */
     const json_t *schema;  /* for the nearest names; may be NULL */
     json_t *notes;

@@ -311,6 +311,9 @@ int bind_add_output(lua_State *L, int table)
         .max_size = size_field(L, table, "max_size"),
         .each_picture = flag_field(L, table, "each_picture", false),
     };
+    if (!output.name && bind->unnamed) {
+        output.name = bind->operation;
+    }
     add_alternative(L, table, &declared);
     metadata_field(L, table, source, &tags);
     declared.node = add_to_plan(bind, &output, &tags, &e);

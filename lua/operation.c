@@ -188,8 +188,9 @@ static int open_inputs(struct job *job)
     }
     for (int i = 0; i < request->input_count; i++) {
         const struct operation_input *input = &request->inputs[i];
+        bool named = input->label && *input->label;
         job->inputs[i] =
-            plan_add_input(job->plan, input->path, input->label ? input->label : "input",
+            plan_add_input(job->plan, input->path, named ? input->label : "input",
                            request->control ? &request->control->cancel : NULL, &outcome->error);
         if (job->inputs[i] < 0) {
             char path[32];
@@ -201,6 +202,8 @@ static int open_inputs(struct job *job)
     job->bind.operation = request->name;
     job->bind.inputs = job->inputs;
     job->bind.input_count = request->input_count;
+    job->bind.unnamed =
+        request->input_count < 1 || !request->inputs[0].label || !*request->inputs[0].label;
     job->bind.options = job->options;
     job->bind.schema = json_object_get(job->description, "options");
     job->bind.notes = job->outcome->notes;

@@ -2,8 +2,8 @@
  * A Lua state that a script can't get out of, use up, or keep busy.
  *
  * What a script finds is an allow list (sandbox_library.c); all of it is read-only. Memory is
- * counted and bounded. Processor time is counted while Lua code runs, not while the engine works
- * for it, and has a budget:
+ * counted and bounded. Processor time is counted while Lua code runs, with the bindings that it
+ * calls, but for those whose work takes long and which stop the clock meanwhile; it has a budget:
  *
  *  - when the budget is gone, the next Lua instruction raises limit_exceeded, and so does every
  *    one after it, in whatever coroutine or handler it is;

@@ -581,6 +581,23 @@ static void test_copy(void **state)
     operation_outcome_finish(&outcome);
 }
 
+static void test_name_of_an_unnamed_input(void **state)
+{
+    (void)state;
+    struct operation_request request;
+    struct operation_input input;
+    struct operation_outcome outcome;
+    write_run("return { job:output { format = 'mkv', source.video:copy() }.name,\n"
+              "  job:output { format = 'mkv', name = 'own', source.video:copy() }.name }");
+    request_init(&request, &input);
+    input.label = NULL;
+    request.explain_only = true;
+    assert_int_equal(operation_run(&request, &outcome), 0);
+    assert_string_equal(json_string_value(json_array_get(outcome.result, 0)), "test.mkv");
+    assert_string_equal(json_string_value(json_array_get(outcome.result, 1)), "own.mkv");
+    operation_outcome_finish(&outcome);
+}
+
 static void test_several_outputs(void **state)
 {
     (void)state;
@@ -768,6 +785,7 @@ int main(void)
         cmocka_unit_test(test_notes_are_bounded),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_name_of_an_unnamed_input),
         cmocka_unit_test(test_several_outputs),
         cmocka_unit_test(test_alternative),
         cmocka_unit_test(test_explain),
