@@ -8,10 +8,12 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lua/operation.h"
@@ -279,6 +281,103 @@ static void test_late_failures(void **state)
         assert_null(outcome.outputs);
         operation_outcome_finish(&outcome);
     }
+}
+
+/* ---- attack scripts as operations, with the handles that they ask for ---- */
+
+static const char *const prelude =
+    "return { summary = 's', inputs = 1, options = {}, run = function(job)\n"
+    "local host_handle = function() return job.input.video end\n"
+    "local host_open = function(path) return require(path) end\n"
+    "local host_filter = function(name, o) return job.input.video[name](job.input.video, o) end\n"
+    "local host_each = function(f) for _, s in ipairs(job.input.streams) do f(s) end end\n";
+
+static void say_killed(void *opaque, const char *limit)
+{
+    (void)limit;
+    dprintf(*(int *)opaque, "killed");
+}
+
+/* In a child: writes how the operation ended, and exits. */
+static void run_attack(int fd)
+{
+    struct operation_request request;
+    struct operation_input input;
+    struct operation_outcome outcome;
+    alarm(60);
+    request_init(&request, &input);
+    request.lua_time = 0.25;
+    request.lua_memory = (size_t)16 * 1024 * 1024;
+    request.output_path = NULL;
+    request.killed = say_killed;
+    request.opaque = &fd;
+    int code = operation_run(&request, &outcome);
+    const char *value = json_string_value(outcome.result);
+    dprintf(fd, "%s %s", code ? error_name(code) : "value", value ? value : outcome.error.message);
+    operation_outcome_finish(&outcome);
+}
+
+static int attack(char *verdict, size_t size)
+{
+    int ends[2], status;
+    assert_int_equal(pipe(ends), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        run_attack(ends[1]);
+        _exit(0);
+    }
+    close(ends[1]);
+    ssize_t length = read(ends[0], verdict, size - 1);
+    verdict[length > 0 ? length : 0] = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+static int is_script(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+    return length > 4 && strcmp(entry->d_name + length - 4, ".lua") == 0;
+}
+
+static void test_shared_attacks(void **state)
+{
+    (void)state;
+    const char *root = getenv("LUMA_TEST_SECURITY");
+    char folder[1024];
+    snprintf(folder, sizeof folder, "%s/lua_attacks",
+             root ? root : SOURCE_DIR "/../shared/security");
+    struct dirent **entries;
+    int count = scandir(folder, &entries, is_script, alphasort);
+    if (count <= 0) {
+        print_message("skipped: no attack scripts (set LUMA_TEST_SECURITY)\n");
+        skip();
+    }
+    for (int i = 0; i < count; i++) {
+        char path[1400], verdict[1000];
+        static char text[32768];
+        size_t length = strlen(prelude);
+        memcpy(text, prelude, length);
+        snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+        FILE *file = fopen(path, "re");
+        assert_non_null(file);
+        length += fread(text + length, 1, sizeof text - length - 16, file);
+        fclose(file);
+        snprintf(text + length, sizeof text - length, "\nend }\n");
+        write_script("test", text);
+        int status = attack(verdict, sizeof verdict);
+        if ((status != 0 && status != 70) || !*verdict || strstr(verdict, "ESCAPED") ||
+            strstr(verdict, "LEAKS") || strstr(verdict, "RUN_MUST") || strstr(verdict, "HANG")) {
+            fail_msg("%s: status %d, \"%s\"", entries[i]->d_name, status, verdict);
+        }
+        if (getenv("LUMA_TEST_VERBOSE")) {
+            print_message("%s: %.120s\n", entries[i]->d_name, verdict);
+        }
+        free(entries[i]);
+    }
+    free(entries);
 }
 
 static void test_broken_scripts(void **state)
@@ -776,6 +875,7 @@ int main(void)
         cmocka_unit_test(test_escapes_are_refused),
         cmocka_unit_test(test_a_value_adds_no_filter),
         cmocka_unit_test(test_late_failures),
+        cmocka_unit_test(test_shared_attacks),
         cmocka_unit_test(test_broken_scripts),
         cmocka_unit_test(test_requests_that_do_not_fit),
         cmocka_unit_test(test_check_refuses),
