@@ -639,7 +639,10 @@ static int collect(struct filter *filter, int component, const int *consumers, i
     for (int i = 0; i < consumer_count; i++) {
         struct filter_output *output = &filter->outputs[filter->output_count++];
         output->edge = run->plan->nodes[consumers[i]]->inputs[0];
-        if (frame_spec_copy(&output->spec, encode_spec(run->nodes[consumers[i]].stage)) < 0)
+        const struct stage *consumer = run->nodes[consumers[i]].stage;
+        bool measures = run->plan->nodes[consumers[i]]->kind == PLAN_MEASURE;
+        if (frame_spec_copy(&output->spec,
+                            measures ? measure_spec(consumer) : encode_spec(consumer)) < 0)
             return ERROR_OUT_OF_MEMORY;
     }
     return 0;

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "engine/compat.h"
+#include "engine/measure.h"
 #include "engine/pipeline_internal.h"
 
 enum { WAKE_MS = 50, DEFAULT_PERIOD_MS = 500 };
@@ -150,14 +151,28 @@ static int make_encode(struct run *run, int node, struct error *e)
     return 0;
 }
 
+static int make_measure(struct run *run, int node, struct error *e)
+{
+    return measure_create(run, node, &run->nodes[node].stage, e);
+}
+
+static struct port *find_feed(const struct run *run, int node)
+{
+    struct plan_edge edge = node_of(run, node)->inputs[0];
+    return run->nodes[node].feed ? run->nodes[node].feed : run->nodes[edge.node].frames[edge.pad];
+}
+
+static int feed_measure(struct run *run, int node, struct error *e)
+{
+    return measure_connect(run->nodes[node].stage, find_feed(run, node), e);
+}
+
 static int feed_encode(struct run *run, int node, struct error *e)
 {
     struct run_node *entry = &run->nodes[node];
     if (is_subtitle(run, node))
         return 0;
-    struct plan_edge edge = node_of(run, node)->inputs[0];
-    if (!entry->feed)
-        entry->feed = run->nodes[edge.node].frames[edge.pad];
+    entry->feed = find_feed(run, node);
     return task_connect(entry->feed, &entry->stage->task, 0, e);
 }
 
@@ -194,7 +209,7 @@ static int make_filter(struct run *run, int component, struct error *e)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
     int count = 0;
     for (int i = 0; i < run->plan->node_count; i++)
-        if (reached(run, i, PLAN_ENCODE) &&
+        if ((reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE)) &&
             run->nodes[node_of(run, i)->inputs[0].node].component == component)
             consumers[count++] = i;
     struct stage *stage = NULL;
@@ -240,9 +255,13 @@ static int make_stages(struct run *run, struct error *e)
     if (code == 0)
         code = make_each(run, PLAN_ENCODE, make_encode, e);
     if (code == 0)
+        code = make_each(run, PLAN_MEASURE, make_measure, e);
+    if (code == 0)
         code = make_filters(run, e);
     if (code == 0)
         code = make_each(run, PLAN_ENCODE, feed_encode, e);
+    if (code == 0)
+        code = make_each(run, PLAN_MEASURE, feed_measure, e);
     if (code == 0)
         code = make_each(run, PLAN_OUTPUT, make_output, e);
     return code;
@@ -328,7 +347,8 @@ static void watch_init(struct watch *watch, struct run *run)
         if (!run->reached[i])
             continue;
         const struct plan_node *node = node_of(run, i);
-        if (node->kind == PLAN_PICK || (node->kind == PLAN_FILTER && changes_time(node)))
+        if (node->kind == PLAN_PICK || node->kind == PLAN_MEASURE ||
+            (node->kind == PLAN_FILTER && changes_time(node)))
             watch->by_source = true;
         if (node->kind != PLAN_INPUT || !run->nodes[i].stage)
             continue;
@@ -457,9 +477,11 @@ static int collect(struct run *run, struct pipeline_result *result, struct error
 {
     int code = 0;
     for (int i = 0; i < run->plan->node_count && code == 0; i++) {
+        struct stage *stage = run->nodes[i].stage;
+        if (reached(run, i, PLAN_MEASURE))
+            code = measure_collect(stage, result, e);
         if (!reached(run, i, PLAN_OUTPUT))
             continue;
-        struct stage *stage = run->nodes[i].stage;
         code = node_of(run, i)->each_picture ? pictures_collect(stage, result, e)
                                              : mux_collect(stage, result, e);
     }
@@ -511,5 +533,8 @@ void pipeline_result_finish(struct pipeline_result *result)
     for (int i = 0; i < result->file_count; i++)
         free(result->files[i].tracks);
     free(result->files);
+    for (int i = 0; i < result->measurement_count; i++)
+        measurement_destroy(&result->measurements[i]);
+    free(result->measurements);
     *result = (struct pipeline_result){0};
 }

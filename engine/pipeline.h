@@ -69,10 +69,12 @@ struct pipeline_file {
 struct pipeline_result {
     struct pipeline_file *files; /* in the order of output node, then number */
     int file_count;
+    struct measurement **measurements; /* of the measure nodes, in their order: measure.h */
+    int measurement_count;
 };
 
 struct pipeline_options {
-    const int *outputs; /* output nodes to make; NULL: all of the plan's */
+    const int *outputs; /* output and measure nodes to make; NULL: all of the plan's outputs */
     int output_count;
     int threads; /* for decoders, filters and encoders each; 0: as they choose by the machine */
     struct pipeline_control *control; /* may be NULL */

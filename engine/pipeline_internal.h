@@ -65,8 +65,8 @@ struct run {
 struct run_node {
     struct port **packets; /* input: by pad; encode: [0] */
     struct port **frames;  /* input (decoded) and pick: by pad */
-    struct port *feed;     /* encode: where its frames come from */
-    struct stage *stage;   /* encode, output, input */
+    struct port *feed;     /* encode, measure: where its frames come from */
+    struct stage *stage;   /* encode, measure, output, input */
     int component;         /* filter: the graph it belongs to, from 1 */
 };
 
@@ -92,7 +92,7 @@ const struct source_progress *demux_progress(const struct stage *stage);
 
 int decode_create(struct run *run, int node, int pad, struct stage **out, struct error *e);
 int pick_create(struct run *run, struct plan_file *file, struct stage **out, struct error *e);
-/* Ports: one for each encode node in `consumers`. */
+/* Ports: one for each encode or measure node in `consumers`. */
 int filter_create(struct run *run, int component, const int *consumers, int consumer_count,
                   struct stage **out, struct error *e);
 int encode_create(struct run *run, int node, struct stage **out, struct error *e);
@@ -101,6 +101,14 @@ const struct frame_spec *encode_spec(const struct stage *stage);
 int subtitle_create(struct run *run, int node, struct stage **out, struct error *e);
 int mux_create(struct run *run, int node, struct stage **out, struct error *e);
 int pictures_create(struct run *run, int node, struct stage **out, struct error *e);
+
+int measure_create(struct run *run, int node, struct stage **out, struct error *e);
+/* Leads the frames of a port to it. */
+int measure_connect(struct stage *stage, struct port *from, struct error *e);
+/* What it takes: anything. */
+const struct frame_spec *measure_spec(const struct stage *stage);
+/* Hands over what was found; after the run. */
+int measure_collect(struct stage *stage, struct pipeline_result *result, struct error *e);
 
 /* What a mux or pictures stage has made; after the run. */
 int mux_collect(struct stage *stage, struct pipeline_result *result, struct error *e);

@@ -223,6 +223,7 @@ static void pad_type(const struct plan_node *node, int pad, struct plan_type *ty
         type->codec = avcodec_get_name(node->encoder->id);
         break;
     case PLAN_COPY: /* taken from its source by the caller */
+    case PLAN_MEASURE:
     case PLAN_OUTPUT:
         break;
     }

@@ -15,6 +15,7 @@
  *   filter  one libavfilter filter; pads as the filter has them.
  *   encode  one encoder; one pad of packets.
  *   copy    packets as they are, possibly through a bitstream filter; one pad of packets.
+ *   measure frames to nowhere, for what filters say of them; no pads.
  *   output  one file (or one file a picture); no pads.
  *
  * Geometry speaks of the picture as shown: where a video stream with a display matrix is decoded,
@@ -42,6 +43,7 @@ enum plan_kind {
     PLAN_FILTER,
     PLAN_ENCODE,
     PLAN_COPY,
+    PLAN_MEASURE,
     PLAN_OUTPUT,
 };
 
@@ -111,6 +113,11 @@ int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec
  * the container itself demands is added by the muxer. Options: language, title, default, forced. */
 int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
                   const struct plan_option *options, int option_count, struct error *e);
+
+/* Runs frames (or an input's stream, which is then decoded) to nowhere; what filters before it
+ * reported is in the pipeline's result (measure.h). A measure runs only when it is asked for by
+ * its number among the outputs of a run. */
+int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e);
 
 struct plan_output {
     const char *name; /* file name for people, a label, never a path; NULL: from the first input */

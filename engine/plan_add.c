@@ -1,5 +1,5 @@
 /*
- * Adding what a plan reads: inputs, ranges of them, picked frames.
+ * Adding what a plan reads: inputs, ranges of them, picked frames; and what only looks: measures.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -135,6 +135,22 @@ int plan_add_range(struct plan *plan, int input, double start, double stop, stru
     node->start = first;
     node->stop = last;
     return plan_append(plan, node, e);
+}
+
+int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e)
+{
+    int code = plan_check_frames(plan, input, "measure", e);
+    if (code < 0) {
+        return code;
+    }
+    if (plan->nodes[input.node]->endless) {
+        error_set(e, ERROR_INVALID_OPTION, "what is to be measured would never end");
+        error_place(e, "measure", NULL, "a source with a duration, or a trim after it");
+        return ERROR_INVALID_OPTION;
+    }
+    struct plan_node *node = NULL;
+    code = plan_node_alloc(&node, plan, PLAN_MEASURE, &input, 1, e);
+    return code < 0 ? code : plan_append(plan, node, e);
 }
 
 static int compare_times(const void *a, const void *b)

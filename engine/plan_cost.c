@@ -389,7 +389,8 @@ static double input_decodes(const struct plan *plan, const bool *reached, int nu
         bool decoded = false;
         for (int i = number_of_input + 1; i < plan->node_count && !decoded; i++) {
             const struct plan_node *node = plan->nodes[i];
-            bool frames = node->kind == PLAN_FILTER || node->kind == PLAN_ENCODE;
+            bool frames = node->kind == PLAN_FILTER || node->kind == PLAN_ENCODE ||
+                          node->kind == PLAN_MEASURE;
             for (int k = 0; reached[i] && frames && k < node->input_count; k++) {
                 decoded |= node->inputs[k].node == number_of_input && node->inputs[k].pad == pad;
             }
@@ -417,6 +418,8 @@ static double node_cost(const struct plan *plan, const bool *reached, const stru
         return encode_cost(node, load);
     case PLAN_COPY:
         return copy_cost(plan, node);
+    case PLAN_MEASURE:
+        return 0;
     case PLAN_OUTPUT:
         return 10e6;
     }

@@ -62,6 +62,8 @@ const char *explain_node_name(const struct plan_node *node)
         return node->encoder->name;
     case PLAN_COPY:
         return "copy";
+    case PLAN_MEASURE:
+        return "measure";
     case PLAN_OUTPUT:
         return "output";
     }
@@ -295,6 +297,7 @@ static void explain_text(const struct explain *x)
         case PLAN_FILTER:
         case PLAN_ENCODE:
         case PLAN_COPY:
+        case PLAN_MEASURE:
             av_bprintf(x->text, "[%d] %s%s", i,
                        node->kind == PLAN_FILTER   ? "filter "
                        : node->kind == PLAN_ENCODE ? "encode "
