@@ -182,7 +182,7 @@ static void test_failures_of_a_run(void **state)
         struct operation_input input;
         struct operation_outcome outcome;
         request_init(&request, &input);
-        request.lua_time = 0.3;
+        request.lua_time = cases[i].code == ERROR_LIMIT_EXCEEDED ? 0.3 : 20;
         request.lua_memory = (size_t)8 * 1024 * 1024;
         write_run(cases[i].body);
         int code = operation_run(&request, &outcome);
