@@ -54,5 +54,6 @@ void bind_open(lua_State *L)
     bind_open_stream(L);
     bind_open_job(L);
     bind_open_output(L);
+    bind_open_measure(L);
     bind_open_av(L);
 }

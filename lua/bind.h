@@ -21,6 +21,8 @@
 #define BIND_MAX_OPTIONS 64  /* of one filter, encoder or copy */
 #define BIND_MAX_EDGES   64  /* into one filter, tracks of one output */
 
+struct pipeline_result;
+
 /* A file that the script declared. */
 struct bind_output {
     int node;        /* of the plan; -1 for a text file */
@@ -42,6 +44,9 @@ struct bind {
     json_t *notes;
     struct bind_output outputs[BIND_MAX_OUTPUTS];
     int output_count;
+    /* Runs a measure node with `owner`, as pipeline_run does; NULL: with no limits. */
+    int (*measure)(void *owner, int node, struct pipeline_result *result, struct error *e);
+    void *owner;
 };
 
 /* The world of a running binding; raises where there is none (a script's top level). */
@@ -145,5 +150,9 @@ int bind_test_output(lua_State *L, int index);
 const char *const *bind_output_fields(void);
 
 void bind_open_av(lua_State *L);
+
+/* av.measure(stream), bind_measure.c */
+int bind_measure(lua_State *L);
+void bind_open_measure(lua_State *L);
 
 #endif

@@ -206,6 +206,8 @@ static int open_inputs(struct job *job)
         request->input_count < 1 || !request->inputs[0].label || !*request->inputs[0].label;
     job->bind.options = job->options;
     job->bind.schema = json_object_get(job->description, "options");
+    job->bind.measure = operation_measure;
+    job->bind.owner = job;
     job->bind.notes = job->outcome->notes;
     sandbox_set_user(job->sandbox, &job->bind);
     return 0;
@@ -262,16 +264,12 @@ static int explain(struct job *job)
 
 static int make_outputs(struct job *job)
 {
-    const struct operation_request *request = job->request;
     struct operation_outcome *outcome = job->outcome;
-
-    if (request->planned) {
-        int code = request->planned(request->opaque, plan_cost(job->plan, NULL, 0));
-        if (code != 0) {
-            return error_set(&outcome->error, code, "stopped before the run");
-        }
+    int code = operation_ask_to_run(job, plan_cost(job->plan, NULL, 0));
+    if (code != 0) {
+        return error_set(&outcome->error, code, "stopped before the run");
     }
-    int code = operation_make_files(job);
+    code = operation_make_files(job);
     if (code == 0) {
         outcome->outputs = operation_files_json(job, &outcome->error);
     }
@@ -291,6 +289,7 @@ int operation_run(const struct operation_request *request, struct operation_outc
     job->request = request;
     job->outcome = outcome;
     job->alternative = -1;
+    job->percent_share = 100;
     int code = build_plan(job);
     if (code == 0) {
         code = request->explain_only ? explain(job) : make_outputs(job);

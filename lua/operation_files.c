@@ -137,19 +137,6 @@ static int on_output_path(void *opaque, int node, int number, const char *name, 
 
 /* ---- the run ---- */
 
-static int on_progress(void *opaque, const struct pipeline_progress *progress)
-{
-    struct job *job = opaque;
-    struct pipeline_progress told = *progress;
-
-    /* a second run, of an alternative, begins anew */
-    if (isfinite(told.percent)) {
-        job->percent = fmax(job->percent, told.percent);
-        told.percent = job->percent;
-    }
-    return job->request->progress(job->request->opaque, &told);
-}
-
 static void take_results(struct job *job, const struct pipeline_result *result)
 {
     for (int i = 0; i < result->file_count; i++) {
@@ -175,7 +162,7 @@ static int run_pipeline(struct job *job, const int *nodes, int count)
         .threads = request->threads,
         .control = request->control,
         .output_path = on_output_path,
-        .progress = request->progress ? on_progress : NULL,
+        .progress = request->progress ? operation_tell_progress : NULL,
         .period_ms = PROGRESS_PERIOD_MS,
         .opaque = job,
     };

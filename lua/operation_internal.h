@@ -41,7 +41,11 @@ struct job {
     int next_index;     /* where the order of files isn't known beforehand */
     int alternative;    /* the plan node that is made in place of an output's own, or -1 */
     int alternative_of; /* that output */
-    double percent;     /* highest told */
+
+    bool allowed;                       /* the caller's `planned` has been asked */
+    double percent;                     /* highest told */
+    double percent_from, percent_share; /* where the current run's part begins, and its size */
+    double elapsed, measure_elapsed;    /* seconds of all measures before, of the last one */
 };
 
 /* operation_files.c: makes all outputs; 0 or a code with the outcome's error set. */
@@ -49,6 +53,13 @@ int operation_make_files(struct job *job);
 /* Their JSON, [{index, name, size, mime, media}]; NULL with e. */
 json_t *operation_files_json(struct job *job, struct error *e);
 void operation_free_files(struct job *job);
+
+/* operation_measure.c: what bind.measure calls, with the job as its owner. */
+int operation_measure(void *owner, int node, struct pipeline_result *result, struct error *e);
+/* Asks the caller once for leave to do what costs so much; 0 or an error code. */
+int operation_ask_to_run(struct job *job, double cost);
+/* Progress of the current run as that of the job; the opaque is the job. */
+int operation_tell_progress(void *opaque, const struct pipeline_progress *progress);
 
 /* operation.c: runs a function of the sandbox for the job; a failure goes to the outcome. */
 int operation_run_lua(struct job *job, lua_CFunction body, void *argument);
