@@ -41,7 +41,7 @@ struct decode {
     int64_t rescale; /* state of av_rescale_delta */
     int sample_rate; /* that `next` counts in */
     int64_t last;    /* timestamp of the last picture */
-    int64_t frames, errors, packets;
+    int64_t frames;
 };
 
 static void decode_finish(struct stage *stage)
@@ -248,10 +248,8 @@ static int receive_frames(struct decode *decode)
             break;
         if (result == AVERROR(ENOMEM))
             return no_decode(decode, result);
-        if (result < 0) {
-            decode->errors++;
+        if (result < 0) /* damage: what comes after it may be good */
             continue;
-        }
         code = handle_frame(decode);
         av_frame_unref(decode->frame);
     }
@@ -263,7 +261,6 @@ static int decode_packet(struct decode *decode, const AVPacket *packet)
 {
     if (packet && packet->size == 0)
         return 0; /* would be taken for the end */
-    decode->packets += packet != NULL;
     int result = avcodec_send_packet(decode->codec, packet);
     if (result == AVERROR(EAGAIN)) {
         int code = receive_frames(decode);
@@ -273,8 +270,6 @@ static int decode_packet(struct decode *decode, const AVPacket *packet)
     }
     if (result == AVERROR(ENOMEM))
         return no_decode(decode, result);
-    if (result < 0 && result != AVERROR_EOF)
-        decode->errors++;
     return receive_frames(decode);
 }
 
@@ -323,15 +318,16 @@ static int decode_run(struct task *task)
 {
     struct decode *decode = (struct decode *)task;
     struct queue_item item = {0};
+    bool ended = false;
     int code = open_decoder(decode);
     while (code == 0 && (code = task_receive(task, &item)) == 0) {
         if (item.kind == QUEUE_PACKET || item.kind == QUEUE_END)
             code = decode->parser && item.packet ? decode_pieces(decode, item.packet)
                                                  : decode_packet(decode, item.packet);
+        ended |= item.kind == QUEUE_END;
         queue_item_clear(&item);
     }
-    bool ended = code == TASK_STOP && !atomic_load(&task->group->aborted);
-    if (ended && decode->frames == 0 && decode->errors > 0)
+    if (code == TASK_STOP && ended && decode->frames == 0 && !decode->ranged)
         code = error_set(&task->error, ERROR_CORRUPT_MEDIA,
                          "nothing of stream %d of '%s' (%s) can be decoded", decode->stream,
                          decode->file->label, decode->codec_name);

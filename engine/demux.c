@@ -14,6 +14,7 @@
 
 #include "engine/compat.h"
 #include "engine/pipeline_internal.h"
+#include "engine/reorder.h"
 
 enum {
     JUMP_SECONDS = 10, /* further than this, timestamps have jumped (ffmpeg's default) */
@@ -35,7 +36,9 @@ struct demux_stream {
     int64_t base; /* the range's zero on the stream's clock */
     int64_t stop; /* on the range's clock; INT64_MAX: none */
     int64_t expected, end;
+    int64_t jump; /* taken off its timestamps, AV_TIME_BASE units */
     bool may_reorder;
+    struct reorder *reorder; /* where a copy may lack presentation times, else NULL */
     struct track_format format;
 };
 
@@ -45,7 +48,7 @@ struct demux {
     double start, stop;
     struct demux_stream *streams;
     int stream_count;
-    int64_t jump; /* taken off all timestamps, AV_TIME_BASE units */
+    int64_t jump; /* the newest, AV_TIME_BASE units */
     bool copies_video;
     int video; /* wanted video stream to seek by, or -1 */
     struct source_progress progress;
@@ -53,11 +56,17 @@ struct demux {
 
 static int demux_run(struct task *task);
 
+static void finish_stream(struct demux_stream *stream)
+{
+    track_format_finish(&stream->format);
+    reorder_destroy(&stream->reorder);
+}
+
 static void demux_finish(struct stage *stage)
 {
     struct demux *demux = (struct demux *)stage;
     for (int i = 0; i < demux->stream_count; i++)
-        track_format_finish(&demux->streams[i].format);
+        finish_stream(&demux->streams[i]);
     free(demux->streams);
     source_close(&demux->source);
 }
@@ -96,6 +105,13 @@ static int64_t to_ticks(double seconds, AVRational time_base)
     return av_rescale_q(llrint(seconds * AV_TIME_BASE), AV_TIME_BASE_Q, time_base);
 }
 
+/* Formats that always say when a frame is shown. */
+static bool knows_pts(const AVInputFormat *format)
+{
+    return (format->flags & AVFMT_SEEK_TO_PTS) || strstr(format->name, "matroska") ||
+           strcmp(format->name, "flv") == 0 || strcmp(format->name, "mpegts") == 0;
+}
+
 static int prepare_stream(struct demux *demux, int index, struct error *e)
 {
     struct demux_stream *stream = &demux->streams[index];
@@ -114,6 +130,11 @@ static int prepare_stream(struct demux *demux, int index, struct error *e)
         if (demux->video < 0)
             demux->video = index;
         demux->copies_video |= stream->copied;
+    }
+    if (stream->copied && !stream->picture && !knows_pts(context->iformat)) {
+        stream->reorder = reorder_create(from->codecpar);
+        if (!stream->reorder) /* libavformat can tell by itself for older codecs */
+            context->flags |= AVFMT_FLAG_GENPTS;
     }
     if (track_format_init(&stream->format) < 0 || track_format_copy(&stream->format, from) < 0)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory to read '%s'",
@@ -231,9 +252,11 @@ static void seek_to_start(struct demux *demux)
         return;
     for (double step = 1; !key_comes_first(demux, target); step *= 2) {
         from = target - step;
+        if (from <= demux->source.file->start) {
+            source_rewind(&demux->source);
+            return;
+        }
         seek_to(demux, from);
-        if (from <= demux->source.file->start)
-            break;
     }
     seek_to(demux, from);
 }
@@ -255,21 +278,36 @@ static int64_t packet_duration(const struct demux *demux, const struct demux_str
     return 0;
 }
 
+/* How far a packet is off what its stream expects with a jump taken out, AV_TIME_BASE units. */
+static int64_t off_expected(const struct demux_stream *stream, const AVPacket *packet, int64_t jump)
+{
+    return av_rescale_q(packet->dts - stream->expected, stream->time_base, AV_TIME_BASE_Q) - jump;
+}
+
+static bool fits(int64_t off)
+{
+    return off > -BACK_MICROSECONDS && off < JUMP_SECONDS * INT64_C(1000000);
+}
+
 /* Transport streams and the like may jump: what is more than JUMP_SECONDS ahead, or clearly back,
- * is moved to where the stream was expected to go on, for all streams alike. */
+ * is moved to where the stream was expected to go on. The other streams follow when their own
+ * packets ask for it, as some of before the jump may still come. */
 static void take_out_jump(struct demux *demux, struct demux_stream *stream, AVPacket *packet)
 {
     bool may_jump = (demux->source.context->iformat->flags & AVFMT_TS_DISCONT) != 0;
-    if (!may_jump || packet->dts == AV_NOPTS_VALUE || stream->expected == AV_NOPTS_VALUE)
-        return;
-    if (stream->kind != AVMEDIA_TYPE_VIDEO && stream->kind != AVMEDIA_TYPE_AUDIO)
-        return;
-    int64_t off = av_rescale_q(packet->dts - stream->expected, stream->time_base, AV_TIME_BASE_Q);
-    if (off > -BACK_MICROSECONDS && off < JUMP_SECONDS * INT64_C(1000000))
-        return;
-    demux->jump += off;
-    int64_t ticks = packet->dts - stream->expected;
-    packet->dts -= ticks;
+    bool timed = stream->kind == AVMEDIA_TYPE_VIDEO || stream->kind == AVMEDIA_TYPE_AUDIO;
+    if (may_jump && timed && packet->dts != AV_NOPTS_VALUE && stream->expected != AV_NOPTS_VALUE) {
+        if (!fits(off_expected(stream, packet, stream->jump))) {
+            if (!fits(off_expected(stream, packet, demux->jump)))
+                demux->jump = off_expected(stream, packet, 0);
+            stream->jump = demux->jump;
+        }
+    } else if (!timed || stream->expected == AV_NOPTS_VALUE) {
+        stream->jump = demux->jump;
+    }
+    int64_t ticks = av_rescale_q(stream->jump, AV_TIME_BASE_Q, stream->time_base);
+    if (packet->dts != AV_NOPTS_VALUE)
+        packet->dts -= ticks;
     if (packet->pts != AV_NOPTS_VALUE)
         packet->pts -= ticks;
 }
@@ -284,11 +322,10 @@ static int64_t first_guess(const struct demux_stream *stream, const AVCodecParam
 static void fix_timestamps(struct demux *demux, struct demux_stream *stream, AVPacket *packet)
 {
     const AVCodecParameters *par = demux->source.context->streams[packet->stream_index]->codecpar;
-    int64_t shift = stream->base + av_rescale_q(demux->jump, AV_TIME_BASE_Q, stream->time_base);
     if (packet->dts != AV_NOPTS_VALUE)
-        packet->dts -= shift;
+        packet->dts -= stream->base;
     if (packet->pts != AV_NOPTS_VALUE)
-        packet->pts -= shift;
+        packet->pts -= stream->base;
     take_out_jump(demux, stream, packet);
 
     if (packet->dts == AV_NOPTS_VALUE && stream->kind != AVMEDIA_TYPE_SUBTITLE) {
@@ -305,6 +342,8 @@ static void fix_timestamps(struct demux *demux, struct demux_stream *stream, AVP
     if (packet->pts == AV_NOPTS_VALUE && !stream->may_reorder)
         packet->pts = packet->dts;
     int64_t duration = packet_duration(demux, stream, packet);
+    if (stream->reorder)
+        reorder_packet(stream->reorder, packet, duration);
     if (packet->duration <= 0 && stream->kind != AVMEDIA_TYPE_SUBTITLE)
         packet->duration = duration;
     packet->time_base = stream->time_base;
@@ -432,8 +471,6 @@ static int demux_run(struct task *task)
     if (!packet)
         return error_set(&task->error, ERROR_OUT_OF_MEMORY, "no memory for a packet");
 
-    if (!(context->iformat->flags & AVFMT_SEEK_TO_PTS))
-        context->flags |= AVFMT_FLAG_GENPTS;
     if (demux->start > 0)
         seek_to_start(demux);
     int code = hand_out_pictures(demux, packet);

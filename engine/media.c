@@ -56,6 +56,7 @@ static bool listed(const char *names, const char *list)
     return false;
 }
 
+/* How well the format fits, 1 to 100, or an error code. */
 static int find_demuxer(const AVInputFormat **format, AVIOContext *io, const char *label,
                         struct error *e)
 {
@@ -71,7 +72,22 @@ static int find_demuxer(const AVInputFormat **format, AVIOContext *io, const cha
     if (!listed((*format)->name, policy_demuxers()))
         return error_set(e, ERROR_UNSUPPORTED_MEDIA, "'%s' is %s, which is not accepted", label,
                          (*format)->long_name ? (*format)->long_name : (*format)->name);
-    return 0;
+    return code;
+}
+
+static int refuse_input(const AVInputFormat *format, int score, int averror, const char *label,
+                        struct error *e)
+{
+    /* It was hardly more than the name that spoke for this format, or a format so plain that parts
+     * of anything look like it. */
+    bool guessed = score <= AVPROBE_SCORE_RETRY ||
+                   av_match_list(format->name, "mp3,aac,loas,ac3,mpegvideo,h261,h263", ',');
+    if (guessed && averror != AVERROR_EXIT && averror != AVERROR(ENOMEM))
+        return error_set(e, ERROR_UNSUPPORTED_MEDIA,
+                         "'%s' is not media that this server knows: its content fits no format",
+                         label);
+    return error_set_av(e, ERROR_CORRUPT_MEDIA, averror, "'%s' is damaged %s", label,
+                        format->long_name ? format->long_name : format->name);
 }
 
 static AVFormatContext *alloc_context(const struct policy_limits *limits)
@@ -107,15 +123,15 @@ int media_open_context(AVFormatContext **context, struct io_reader *reader, cons
         code = error_set(e, ERROR_OUT_OF_MEMORY, "no memory to open '%s'", label);
         goto fail;
     }
-    if ((code = find_demuxer(&format, io, label, e)) < 0)
+    int score = code = find_demuxer(&format, io, label, e);
+    if (code < 0)
         goto fail;
     opened->pb = io;
     code = avformat_open_input(&opened, "", format, NULL); /* frees opened on failure */
     if (code >= 0)
         code = avformat_find_stream_info(opened, NULL);
     if (code < 0) {
-        code = error_set_av(e, ERROR_CORRUPT_MEDIA, code, "'%s' is damaged %s", label,
-                            format->long_name ? format->long_name : format->name);
+        code = refuse_input(format, score, code, label, e);
         goto fail;
     }
     if (opened->nb_streams == 0) {

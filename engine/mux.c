@@ -252,9 +252,24 @@ static int run_filters(struct mux *mux, struct mux_track *track, AVPacket *packe
                               "bitstream filter %s failed", track->bsf->filter->name);
 }
 
+/* Moves a packet in time. */
+static void retime(const struct mux_track *track, AVPacket *packet)
+{
+    double base = av_q2d(packet->time_base), factor = track->time_factor;
+    double offset = base > 0 ? track->time_offset / base : 0;
+    if (factor == 1 && offset == 0)
+        return;
+    int64_t *times[] = {&packet->pts, &packet->dts};
+    for (int i = 0; i < 2; i++)
+        if (*times[i] != AV_NOPTS_VALUE)
+            *times[i] = llrint((double)*times[i] * factor + offset);
+    packet->duration = llrint((double)packet->duration * factor);
+}
+
 static int take_packet(struct mux *mux, struct mux_track *track, AVPacket *packet)
 {
     track->received++;
+    retime(track, packet);
     if (track->picture) { /* it is in the header */
         track->packets++;
         track->bytes += packet->size;
@@ -345,7 +360,7 @@ static int mux_run(struct task *task)
         return error_set(&task->error, ERROR_OUT_OF_MEMORY, "no memory for a packet");
     int code = mux_open(mux);
     for (int i = 0; i < mux->track_count && code == 0; i++)
-        if (mux->tracks[i].from->format && mux->tracks[i].node->kind == PLAN_COPY)
+        if (mux->tracks[i].node->kind == PLAN_COPY)
             code = mux_open_track(mux, &mux->tracks[i]);
     while (code == 0 && (code = task_receive(task, &item)) == 0) {
         code = take_item(mux, &item);

@@ -43,8 +43,9 @@ struct pick {
     struct turn turn;
     AVPacket *packet;
     AVFrame *shown, *next; /* exact: the last frame at or before the time, and the one after */
-    bool at_end, has_next, skipped;
-    int64_t fed; /* decoding time of the last packet given to the decoder */
+    bool at_end, has_next;
+    bool skipped, keep_all; /* frames that nothing refers to */
+    int64_t fed;            /* decoding time of the last packet given to the decoder */
 };
 
 static void close_stream(struct pick *pick)
@@ -118,9 +119,10 @@ static int open_stream(struct pick *pick, int stream, bool for_keyframes)
     return 0;
 }
 
+/* The last tick at or before a time; a thousandth of one is what a sum of doubles may lack. */
 static int64_t to_ticks(const struct pick *pick, double time)
 {
-    return llrint((time + pick->source.file->start) / av_q2d(pick->from->time_base));
+    return (int64_t)floor((time + pick->source.file->start) / av_q2d(pick->from->time_base) + 1e-3);
 }
 
 /* ---- reading and seeking ---- */
@@ -192,6 +194,24 @@ static int read_keyframe(struct pick *pick)
     return code;
 }
 
+/* Stands on the packet of the last keyframe before the time, found from further and further back.
+ */
+static int read_last_keyframe(struct pick *pick, int64_t ticks)
+{
+    int64_t second = llrint(1 / av_q2d(pick->from->time_base)), zero = to_ticks(pick, 0);
+    int64_t end = pick->from->duration > 0 ? zero + pick->from->duration : ticks;
+    ticks = FFMIN(ticks, end);
+    for (int64_t back = 1; true; back *= 4) {
+        int64_t from = ticks - back * second;
+        bool begin = from <= zero || !seek_before(pick, from);
+        if (begin)
+            source_rewind(&pick->source);
+        int code = read_keyframe(pick);
+        if (code == 0 || begin || atomic_load(&pick->stage.task.group->aborted))
+            return code;
+    }
+}
+
 /* One picture out of as few packets as the decoder is content with. */
 static int decode_alone(struct pick *pick, AVFrame *frame)
 {
@@ -214,9 +234,11 @@ static int find_keyframe(struct pick *pick, double time, AVFrame *frame)
 {
     int64_t ticks = to_ticks(pick, time);
     avcodec_flush_buffers(pick->codec);
-    if (!seek_before(pick, ticks) && !seek_before(pick, to_ticks(pick, 0)))
-        return TASK_STOP;
+    if (ticks <= to_ticks(pick, 0) || !seek_before(pick, ticks))
+        source_rewind(&pick->source);
     int code = read_keyframe(pick);
+    if (code == TASK_STOP) /* past the last one, in a format that doesn't go back by itself */
+        code = read_last_keyframe(pick, ticks);
     if (code != 0)
         return code;
     int64_t before = stamp(pick->packet), after = 0, target = 0;
@@ -264,7 +286,7 @@ static int decode_next(struct pick *pick, int64_t ticks)
             return result >= 0 ? 0 : TASK_STOP;
         }
         int64_t at = stamp(pick->packet);
-        bool skip = at != AV_NOPTS_VALUE && at < ticks - margin;
+        bool skip = !pick->keep_all && at != AV_NOPTS_VALUE && at < ticks - margin;
         pick->codec->skip_frame = skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
         pick->skipped |= skip;
         if (pick->packet->dts != AV_NOPTS_VALUE)
@@ -309,8 +331,8 @@ static int decode_until(struct pick *pick, int64_t ticks)
 static int find_from(struct pick *pick, int64_t ticks, int64_t seek)
 {
     forget_frames(pick);
-    if (!seek_before(pick, seek) && !seek_before(pick, to_ticks(pick, 0)))
-        return TASK_STOP;
+    if (seek <= to_ticks(pick, 0) || !seek_before(pick, seek))
+        source_rewind(&pick->source);
     return decode_until(pick, ticks);
 }
 
@@ -333,12 +355,9 @@ static int find_exact(struct pick *pick, double time, AVFrame *frame)
     /* With a long gap before the time, the frame may have been among those skipped. */
     double gap = (double)(ticks - frame_time(pick->shown)) * base;
     if (pick->skipped && gap > SKIP_MARGIN - 0.01 && !pick->at_end) {
-        double from = (double)frame_time(pick->shown) * base - pick->source.file->start;
-        double margin = gap + 1;
-        (void)margin;
-        code = find_from(pick, to_ticks(pick, from), to_ticks(pick, from));
-        if (code == 0)
-            code = decode_until(pick, ticks);
+        pick->keep_all = true;
+        code = find_from(pick, ticks, frame_time(pick->shown));
+        pick->keep_all = false;
     }
     if (code == 0 && av_frame_ref(frame, pick->shown) < 0)
         code = error_set(error_of(pick), ERROR_OUT_OF_MEMORY, "no memory for a frame");

@@ -85,6 +85,8 @@ struct source {
 
 int source_open(struct source *source, struct run *run, struct plan_file *file, struct error *e);
 void source_close(struct source *source);
+/* To the beginning, whatever the format can do. */
+void source_rewind(struct source *source);
 
 /* Puts everything between demuxer and consumers in order: see demux.c. */
 int demux_create(struct run *run, int node, struct stage **out, struct error *e);

@@ -5,6 +5,8 @@
  * that reads a file gets it; everybody else opens the path again. All of it happens on the thread
  * that calls pipeline_run(), before any task runs.
  */
+#include <math.h>
+
 #include "engine/compat.h"
 #include "engine/io.h"
 #include "engine/pipeline_internal.h"
@@ -39,6 +41,19 @@ void source_close(struct source *source)
         media_close_context(&source->context);
     io_reader_close(&source->reader);
     source->context = NULL;
+}
+
+void source_rewind(struct source *source)
+{
+    AVFormatContext *context = source->context;
+    /* Formats without an index begin again at any byte. */
+    bool by_bytes = (context->iformat->flags & AVFMT_TS_DISCONT) &&
+                    !(context->iformat->flags & AVFMT_NO_BYTE_SEEK);
+    if (by_bytes && avformat_seek_file(context, -1, 0, 0, 0, AVSEEK_FLAG_BYTE) >= 0)
+        return;
+    int64_t start = llrint(source->file->start * AV_TIME_BASE);
+    if (avformat_seek_file(context, -1, INT64_MIN, start, start, 0) < 0)
+        av_seek_frame(context, -1, start, AVSEEK_FLAG_BACKWARD);
 }
 
 int track_format_init(struct track_format *format)
