@@ -21,6 +21,7 @@ int cmd_check(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_ops(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
+int cmd_repl(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 
 #endif

@@ -21,6 +21,7 @@ static const struct command commands[] = {
     {"help", cmd_help, "[COMMAND]", "this text, or that of a command"},
     {"ops", cmd_ops, "[OP]", "list the operations, or explain one"},
     {"probe", cmd_probe, "FILE...", "tell what is known of a media file"},
+    {"repl", cmd_repl, "[FILE...]", "try things out: Lua at a prompt"},
     {"run", cmd_run, "OP INPUT... [-o OUT] [options]", "run an operation"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
