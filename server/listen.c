@@ -8,6 +8,8 @@
 #include "server/listen.h"
 
 #include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +24,9 @@
 #define HEADER_MAX       8192 /* all of a request's headers */
 #define HEADER_POOL      512  /* requests whose headers are being read */
 #define HANDSHAKE_S      10
-#define KEEPALIVE_S      60 /* TCP's, against peers that vanish */
+#define KEEPALIVE_S      60     /* TCP's, against peers that vanish */
+#define UNACKED_MS       120000 /* what was sent and nobody takes, not even the peer's system */
+#define SOCKETS_SPARE    256    /* beside the WebSockets: health, HTTP, handshakes */
 #define WEBSOCKET_PATH   "/ws"
 #define HTTP_STALL_S     20
 #define UPGRADE_REQUIRED 426 /* RFC 9110, 15.5.22 */
@@ -38,6 +42,7 @@ struct listener {
     struct server *server;
     struct lws_context *context;
     struct lws_vhost *main, *health;
+    int64_t sockets; /* open, of whatever kind */
 };
 
 static struct server *server_of(struct lws *wsi)
@@ -138,6 +143,20 @@ static const char *bearer_caller(struct lws *wsi, const struct server *server)
     return name ? name : "";
 }
 
+/* What describe answers. */
+static int operations_request(struct lws *wsi, struct connection *connection)
+{
+    struct server *server = server_of(wsi);
+    const char *caller = bearer_caller(wsi, server);
+    if (callers_required(&server->callers) && (!caller || !*caller))
+        return http_refuse(wsi, connection, HTTP_STATUS_UNAUTHORIZED, "a token is wanted\n");
+    (void)operations_fresh(server->operations); /* what is known must do for this once */
+    json_t *document = operations_message(server->operations, NULL);
+    int status = document ? http_json(wsi, connection, document) : 1;
+    json_decref(document);
+    return status;
+}
+
 static int main_request(struct lws *wsi, struct connection *connection, const char *path)
 {
     struct server *server = server_of(wsi);
@@ -147,6 +166,8 @@ static int main_request(struct lws *wsi, struct connection *connection, const ch
         return http_refuse(wsi, connection, HTTP_STATUS_FORBIDDEN, "this host is not served\n");
     if (!is_get(wsi))
         return http_refuse(wsi, connection, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET\n");
+    if (strcmp(path, "/operations") == 0)
+        return operations_request(wsi, connection);
     if (strcmp(path, WEBSOCKET_PATH) == 0)
         return http_refuse(wsi, connection, UPGRADE_REQUIRED, "this is a WebSocket\n");
     return http_refuse(wsi, connection, HTTP_STATUS_NOT_FOUND, "not found\n");
@@ -286,6 +307,9 @@ static int established(struct lws *wsi, struct connection *connection)
             return -1;
     }
     int others = sessions_from(server, address);
+    unsigned patience = UNACKED_MS;
+    (void)setsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_USER_TIMEOUT, &patience,
+                     sizeof(patience));
     if (session_established(server, wsi, &connection->session, caller, address) < 0)
         return -1;
     if (others >= server->config.connections_per_address)
@@ -318,6 +342,13 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t size)
 {
+    struct listener *listener = lws_context_user(lws_get_context(wsi));
+    if (reason == LWS_CALLBACK_FILTER_NETWORK_CONNECTION) /* `user` is none of ours here */
+        return listener->sockets >= listener->server->config.max_connections + SOCKETS_SPARE;
+    if (reason == LWS_CALLBACK_WSI_CREATE)
+        listener->sockets++;
+    if (reason == LWS_CALLBACK_WSI_DESTROY)
+        listener->sockets--;
     struct connection *connection = user;
     if (!connection) /* of the vhost, or of a connection that has asked for nothing yet */
         return reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE ? confirm_upgrade(wsi, in) : 0;
@@ -359,6 +390,10 @@ static bool any_address(const char *host)
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || strcmp(host, "*") == 0;
 }
 
+/* libwebsockets would hang up on whoever doesn't answer its pings, such as a client that is busy
+ * sending and doesn't read meanwhile. Peers that vanish are TCP's business (KEEPALIVE_S). */
+static const lws_retry_bo_t no_pings = {.secs_since_valid_ping = 0};
+
 static struct lws_vhost *open_vhost(struct listener *listener, const char *name, const char *host,
                                     int64_t port, const struct lws_protocols *protocols, bool tls)
 {
@@ -373,6 +408,7 @@ static struct lws_vhost *open_vhost(struct listener *listener, const char *name,
         info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
     info.timeout_secs = HANDSHAKE_S;
     info.keepalive_timeout = HANDSHAKE_S;
+    info.retry_and_idle_policy = &no_pings;
     if (tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = config->tls_cert;
@@ -394,6 +430,7 @@ static int open_context(struct listener *listener)
     info.max_http_header_data = HEADER_MAX;
     info.max_http_header_pool = HEADER_POOL;
     info.timeout_secs = HANDSHAKE_S;
+    info.timeout_secs_ah_idle = HANDSHAKE_S;
     info.ka_time = KEEPALIVE_S;
     info.ka_probes = 3;
     info.ka_interval = 10;

@@ -32,6 +32,7 @@ struct operations {
     uv_timer_t timer;
     json_t *documents; /* as the worker told them: options are schema documents */
     json_t *described; /* as clients get them: options are JSON Schemas */
+    json_t *broken;    /* [{name, message}] of scripts that don't work, NULL: none */
 };
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t size)
@@ -102,6 +103,7 @@ static void on_timer_closed(uv_handle_t *handle)
     free(operations->scripts);
     json_decref(operations->documents);
     json_decref(operations->described);
+    json_decref(operations->broken);
     free(operations);
 }
 
@@ -247,9 +249,16 @@ static const json_t *find(const json_t *list, const char *name)
     return NULL;
 }
 
-const json_t *operations_describe(const struct operations *operations, const char *name)
+json_t *operations_message(const struct operations *operations, const char *name)
 {
-    return find(operations->described, name);
+    const json_t *one = name ? find(operations->described, name) : NULL;
+    if (name && !one)
+        return NULL;
+    json_t *list = one ? json_pack("[O]", one) : json_incref(operations->described);
+    json_t *message = json_pack("{s:s, s:o}", "type", "operations", "operations", list);
+    if (message && !name && json_array_size(operations->broken) > 0)
+        (void)json_object_set(message, "broken", operations->broken);
+    return message;
 }
 
 bool operations_find(const struct operations *operations, const char *name,

@@ -27,10 +27,12 @@ void operations_destroy(struct operations **operations);
 /* Whether what is known matches the files. If not, a describe-worker has been started, and the
  * answer is to be asked for again after `ready`. */
 bool operations_fresh(struct operations *operations);
-/* What describe answers (borrowed): [{name, summary, inputs, options (JSON Schema), examples}]. */
+/* The operations as describe tells them (borrowed): [{name, summary, inputs, options (JSON Schema),
+ * examples}]. */
 const json_t *operations_list(const struct operations *operations);
-/* That of one operation, or NULL. */
-const json_t *operations_describe(const struct operations *operations, const char *name);
+/* The answer to describe: {"type": "operations", "operations"}, with "broken": [{name, message}]
+ * where scripts are. With a name, of that one; NULL if there is none. */
+json_t *operations_message(const struct operations *operations, const char *name);
 /* False if there is no such operation. */
 bool operations_find(const struct operations *operations, const char *name,
                      struct operation_entry *entry);

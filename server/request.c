@@ -101,15 +101,8 @@ static int on_describe(struct request *request)
 {
     const struct operations *operations = request->session->server->operations;
     const char *name = request_text(request, "operation");
-    if (!name) {
-        return request_answer(request, json_pack("{s:s, s:O}", "type", "operations", "operations",
-                                                 operations_list(operations)));
-    }
-    const json_t *one = operations_describe(operations, name);
-    if (!one)
-        return refuse_operation(request, name);
-    return request_answer(request,
-                          json_pack("{s:s, s:[O]}", "type", "operations", "operations", one));
+    json_t *message = operations_message(operations, name);
+    return message ? request_answer(request, message) : refuse_operation(request, name);
 }
 
 /* ---- start_job ---- */

@@ -8,11 +8,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -42,6 +44,7 @@ struct running {
     uv_signal_t terminate, interrupt;
     uv_timer_t reap, drain;
     bool closing; /* the drain is over, everything closes */
+    int lock;     /* on the folder of jobs; negative: none yet */
     int open_handles;
 };
 
@@ -131,7 +134,20 @@ static void state_folder(const struct config *config, char *path, size_t size)
     }
 }
 
-static int open_blobs(const struct config *config, char *jobs, size_t size,
+/* One server a folder: a second one would sweep away the first one's jobs. */
+static int lock_folder(const char *state)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/lock", state);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return -EWOULDBLOCK;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_blobs(const struct config *config, char *jobs, size_t size, int *lock,
                       struct config_error *error)
 {
     char state[PATH_MAX - 8];
@@ -141,6 +157,13 @@ static int open_blobs(const struct config *config, char *jobs, size_t size,
     if (status < 0) {
         (void)snprintf(error->message, sizeof(error->message),
                        "LUMA_DIR: the folder of jobs can't be made: %s", strerror(-status));
+        return -1;
+    }
+    *lock = lock_folder(state);
+    if (*lock < 0) {
+        (void)snprintf(error->message, sizeof(error->message), "LUMA_DIR: %s",
+                       *lock == -EWOULDBLOCK ? "the folder is in use by another lumad"
+                                             : strerror(-*lock));
         return -1;
     }
     sweep(jobs);
@@ -348,7 +371,7 @@ static int open_parts(struct running *running, struct config_error *error)
     const char *scripts = *config->scripts ? config->scripts : paths_scripts();
     const char *assets = *config->assets ? config->assets : paths_assets();
     if (callers_init(&server->callers, config, error) < 0 || check_exposure(server, error) < 0 ||
-        open_blobs(config, jobs, sizeof(jobs), error) < 0)
+        open_blobs(config, jobs, sizeof(jobs), &running->lock, error) < 0)
         return -1;
     if (!scripts || access(scripts, R_OK | X_OK) < 0) {
         (void)snprintf(error->message, sizeof(error->message),
@@ -402,6 +425,8 @@ static void close_parts(struct running *running)
     callers_finish(&server->callers);
     table_finish(&server->jobs);
     buffer_finish();
+    if (running->lock >= 0)
+        close(running->lock);
 }
 
 int server_run(const struct config *config)
@@ -421,6 +446,7 @@ int server_run(const struct config *config)
         return 1;
     }
     struct server *server = &running->server;
+    running->lock = -1;
     server->loop = &loop;
     server->config = *config;
     server->started = protocol_now();
