@@ -94,6 +94,7 @@ static bool fill(struct job *job, const struct session *session, const json_t *r
         const json_t *size = json_object_get(json_array_get(inputs, (size_t)i), "size");
         upload_init(&job->uploads[i], job, i,
                     json_is_integer(size) ? json_integer_value(size) : -1);
+        job->uploads[i].fetched = json_object_get(json_array_get(inputs, (size_t)i), "url");
     }
     return true;
 }
@@ -116,6 +117,22 @@ static int store(const struct job *job, const char *job_key, struct problem *pro
     return 0;
 }
 
+bool job_awaits_upload(const struct job *job)
+{
+    for (int i = 0; i < job->input_count; i++) {
+        if (!job->uploads[i].fetched && !job->uploads[i].complete)
+            return true;
+    }
+    return false;
+}
+
+/* The next byte of an upload has its time from now on. */
+static void await_upload(struct job *job)
+{
+    job->upload_deadline =
+        job_awaits_upload(job) ? loop_now(job) + (uint64_t)job->server->config.upload_timeout : 0;
+}
+
 struct job *job_create(struct session *session, const json_t *request, json_t *inputs,
                        struct problem *problem)
 {
@@ -136,7 +153,7 @@ struct job *job_create(struct session *session, const json_t *request, json_t *i
     (void)uv_timer_init(server->loop, &job->timer);
     job->timer.data = job;
     server->jobs_counted.total++;
-    job->upload_deadline = loop_now(job) + (uint64_t)server->config.upload_timeout;
+    await_upload(job);
     job_attach(job, session);
     log_info("job_accepted", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
              LOG_TEXT("caller", job->caller), LOG_INTEGER("inputs", job->input_count));
@@ -157,6 +174,8 @@ void job_begin(struct job *job)
         upload->complete = upload->done = true;
         job_upload_done(job, upload);
     }
+    if (!job_ended(job))
+        job_fetch_begin(job);
     job->progress_news = true;
     job_schedule(job);
 }
@@ -253,9 +272,11 @@ static void acknowledge(struct job *job, struct upload *upload)
 
 void job_upload_moved(struct job *job, struct upload *upload)
 {
-    job->upload_deadline = loop_now(job) + (uint64_t)job->server->config.upload_timeout;
-    if (upload->written - upload->acknowledged >= ACK_EVERY)
-        acknowledge(job, upload);
+    if (!upload->fetched) {
+        await_upload(job);
+        if (upload->written - upload->acknowledged >= ACK_EVERY)
+            acknowledge(job, upload);
+    }
     news(job);
 }
 
@@ -268,7 +289,8 @@ void job_upload_done(struct job *job, struct upload *upload)
         (void)journal_ready(job->server->journal, job->id); /* may start it */
         job->progress_news = true;
     }
-    acknowledge(job, upload);
+    if (!upload->fetched)
+        acknowledge(job, upload);
     job_schedule(job);
 }
 

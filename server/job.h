@@ -111,7 +111,7 @@ int64_t job_received(const json_t *received, int output, int attempt, int64_t si
 /* The session is gone: its jobs stay, for the grace or for good. */
 void job_detach_all(struct session *session);
 
-/* From uploads. */
+/* From uploads, of either kind. */
 void job_upload_moved(struct job *job, struct upload *upload);
 void job_upload_done(struct job *job, struct upload *upload);
 void job_upload_idle(struct job *job);

@@ -28,6 +28,17 @@ void job_moved(struct job *job);
 /* Frees what an ended job needs no more, and the job itself once nothing waits for it. */
 void job_settle(struct job *job);
 
+/* Whether bytes of the job's inputs are still to come from a client. */
+bool job_awaits_upload(const struct job *job);
+
+/* job_fetch.c */
+/* Starts to fetch what its inputs name by URL. May end the job. */
+void job_fetch_begin(struct job *job);
+/* Adds to a progress message how far its fetches are; nothing without any. */
+void job_fetch_describe(const struct job *job, json_t *message);
+/* What an input is called, for scripts and the names of outputs; NULL: nothing is known. */
+json_t *job_input_name(const struct job *job, int input);
+
 /* job_output.c */
 /* Says the last word, if there is anyone to hear it. */
 void job_say(struct job *job);

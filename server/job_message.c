@@ -48,6 +48,8 @@ static json_t *upload_list(const struct job *job)
     json_t *list = json_array();
     for (int i = 0; i < job->input_count; i++) {
         const struct upload *upload = &job->uploads[i];
+        if (upload->fetched)
+            continue;
         json_t *entry =
             json_pack("{s:i, s:I}", "input", i, "received", (json_int_t)upload->received);
         int64_t size = upload->complete ? upload->received : upload->size;
@@ -137,7 +139,7 @@ static const char *stage_of(const struct job *job)
 {
     switch (job->state) {
     case JOB_UPLOADING:
-        return "uploading";
+        return job_awaits_upload(job) ? "uploading" : "downloading";
     case JOB_QUEUED:
         return "queued";
     case JOB_RUNNING:
@@ -156,14 +158,17 @@ json_t *job_progress_message(struct job *job)
 {
     const struct job_progress *progress = &job->progress;
     int position = journal_position(job->server->journal, job->id);
-    return json_pack("{s:s, s:s, s:I, s:i, s:s, s:o, s:f, s:f, s:I, s:f, s:f, s:o, s:I, s:i}",
-                     "type", "progress", "job_id", job->id, "seq", (json_int_t)++job->seq,
-                     "attempt", job->attempt, "stage", stage_of(job), "percent",
-                     number_or_null(progress->percent), "time", progress->time, "duration",
-                     progress->duration, "frames", (json_int_t)progress->frames, "fps",
-                     progress->fps, "speed", progress->speed, "eta", number_or_null(progress->eta),
-                     "output_bytes", (json_int_t)progress->output_bytes, "position",
-                     position < 0 ? 0 : position);
+    json_t *message =
+        json_pack("{s:s, s:s, s:I, s:i, s:s, s:o, s:f, s:f, s:I, s:f, s:f, s:o, s:I, s:i}", "type",
+                  "progress", "job_id", job->id, "seq", (json_int_t)++job->seq, "attempt",
+                  job->attempt, "stage", stage_of(job), "percent",
+                  number_or_null(progress->percent), "time", progress->time, "duration",
+                  progress->duration, "frames", (json_int_t)progress->frames, "fps", progress->fps,
+                  "speed", progress->speed, "eta", number_or_null(progress->eta), "output_bytes",
+                  (json_int_t)progress->output_bytes, "position", position < 0 ? 0 : position);
+    if (message && job->state == JOB_UPLOADING)
+        job_fetch_describe(job, message);
+    return message;
 }
 
 /* A finite number that isn't negative; else what stands for nothing. */

@@ -83,6 +83,7 @@ bool protocol_code_retryable(const char *code)
 int problem_set(struct problem *problem, const char *code, const char *format, ...)
 {
     problem->code = code;
+    problem->permanent = false;
     json_decref(problem->details);
     problem->details = NULL;
     va_list arguments;
@@ -136,9 +137,9 @@ void problem_finish(struct problem *problem)
 json_t *protocol_error(const struct problem *problem, const char *request_id, const char *job_id,
                        bool final)
 {
-    json_t *error =
-        json_pack("{s:s, s:s, s:o, s:b}", "type", "error", "code", problem->code, "message",
-                  string_of(problem->message), "retryable", protocol_code_retryable(problem->code));
+    bool retryable = protocol_code_retryable(problem->code) && !problem->permanent;
+    json_t *error = json_pack("{s:s, s:s, s:o, s:b}", "type", "error", "code", problem->code,
+                              "message", string_of(problem->message), "retryable", retryable);
     if (!error)
         return NULL;
     if (request_id)

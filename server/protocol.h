@@ -33,6 +33,7 @@ struct problem {
     const char *code; /* one of the table's; NULL: no problem */
     char message[1024];
     json_t *details; /* owned, may be NULL */
+    bool permanent;  /* not to be tried again, though its code usually is */
 };
 
 /* Sets code and sentence, drops old details. Returns -1. */

@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "lua/schema.h"
+#include "server/fetch.h"
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/log.h"
@@ -150,11 +151,18 @@ static int check_input_kinds(struct request *request, const json_t *inputs)
         char path[64];
         const char *kind = json_string_value(json_object_get(input, "kind"));
         json_int_t size = json_integer_value(json_object_get(input, "size"));
+        if (strcmp(kind, "url") == 0) {
+            const char *url = json_string_value(json_object_get(input, "url"));
+            (void)snprintf(path, sizeof(path), "inputs[%zu].url", index);
+            if (fetcher_check(request->session->server->fetcher, url, &request->problem) < 0)
+                return problem_place(&request->problem, path, NULL, NULL);
+            continue;
+        }
         if (strcmp(kind, "upload") != 0) {
             (void)snprintf(path, sizeof(path), "inputs[%zu].kind", index);
             problem_set(&request->problem, "invalid_input",
-                        "this server takes uploads only, no input of kind %s", kind);
-            return problem_place(&request->problem, path, kind, "upload");
+                        "this server takes uploads and URLs, no input of kind %s", kind);
+            return problem_place(&request->problem, path, kind, "upload or url");
         }
         if (size > config->max_upload) {
             char got[32], expected[64];

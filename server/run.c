@@ -12,6 +12,7 @@
 
 #include "server/blob.h"
 #include "server/job.h"
+#include "server/job_internal.h"
 #include "server/log.h"
 #include "server/scheduler.h"
 #include "server/server.h"
@@ -25,9 +26,8 @@ static json_t *inputs_of(const struct job *job)
     for (int i = 0; i < job->input_count; i++) {
         char id[BLOB_ID_MAX];
         blob_id(id, job->id, BLOB_IN, i);
-        const json_t *described = json_array_get(job->inputs, (size_t)i);
         (void)json_array_append_new(
-            list, json_pack("{s:s, s:O*}", "blob", id, "name", json_object_get(described, "name")));
+            list, json_pack("{s:s, s:o*}", "blob", id, "name", job_input_name(job, i)));
     }
     return list;
 }

@@ -21,6 +21,7 @@
 #include "lua/paths.h"
 #include "server/blob.h"
 #include "server/buffer.h"
+#include "server/fetch.h"
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/listen.h"
@@ -371,7 +372,8 @@ static int open_parts(struct running *running, struct config_error *error)
     const char *scripts = *config->scripts ? config->scripts : paths_scripts();
     const char *assets = *config->assets ? config->assets : paths_assets();
     if (callers_init(&server->callers, config, error) < 0 || check_exposure(server, error) < 0 ||
-        open_blobs(config, jobs, sizeof(jobs), &running->lock, error) < 0)
+        open_blobs(config, jobs, sizeof(jobs), &running->lock, error) < 0 ||
+        fetcher_create(&server->fetcher, server->loop, config, error) < 0)
         return -1;
     if (!scripts || access(scripts, R_OK | X_OK) < 0) {
         (void)snprintf(error->message, sizeof(error->message),
@@ -414,6 +416,7 @@ static void close_parts(struct running *running)
     listener_destroy(server->listener);
     drop_jobs(server);
     run_drop_all(server);
+    fetcher_destroy(&server->fetcher);
     operations_destroy(&server->operations);
     worker_pool_destroy(&server->pool);
     close_own(running);

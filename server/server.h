@@ -7,6 +7,7 @@
  *   request    what a client's message asks for
  *   job        a record and its state machine; outlives its session
  *   upload     bytes in      delivery   bytes out
+ *   fetch      bytes in that a URL names
  *   run        a job's worker
  *   scheduler  who runs next, and how many at a time
  *   journal    what is known of every job
@@ -24,6 +25,7 @@
 #include "server/config.h"
 #include "server/table.h"
 
+struct fetcher;
 struct journal;
 struct listener;
 struct operations;
@@ -44,6 +46,7 @@ struct server {
     struct operations *operations;
     struct scheduler *scheduler;
     struct journal *journal;
+    struct fetcher *fetcher;
     struct table jobs; /* those in memory, by id (struct job) */
     struct session_list sessions;
     int session_count;

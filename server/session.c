@@ -369,6 +369,12 @@ static struct upload *find_upload(struct session *session, const struct frame_up
         problem_place(problem, "input", NULL, NULL);
         return NULL;
     }
+    if (job->uploads[frame->input].fetched) {
+        problem_set(problem, "invalid_header", "input %d comes from a URL, not from a client",
+                    frame->input);
+        problem_place(problem, "input", NULL, NULL);
+        return NULL;
+    }
     return &job->uploads[frame->input];
 }
 

@@ -10,6 +10,7 @@
 
 #include "server/blob.h"
 #include "server/buffer.h"
+#include "server/fetch.h"
 #include "server/job.h"
 #include "server/session.h"
 
@@ -18,7 +19,7 @@ static void flush(struct upload *upload);
 
 void upload_init(struct upload *upload, struct job *job, int input, int64_t size)
 {
-    *upload = (struct upload){.job = job, .input = input, .size = size, .fd = -1};
+    *upload = (struct upload){.job = job, .input = input, .size = size, .expected = -1, .fd = -1};
 }
 
 /* A problem of this upload, with its place. */
@@ -95,6 +96,8 @@ static void on_written(uv_fs_t *request)
     flush(upload);
     if (upload->session)
         session_resume(upload->session, PAUSE_UPLOAD);
+    if (upload->fetch)
+        fetch_resume(upload->fetch);
     if (upload->complete && !upload->writing) {
         finish(upload);
     } else {
@@ -175,6 +178,11 @@ static int check_size(const struct upload *upload, int64_t end, struct problem *
     return problem_here(upload, problem);
 }
 
+bool upload_has_room(const struct upload *upload, size_t size)
+{
+    return size <= BUFFER_SIZE - upload->filled;
+}
+
 int upload_write(struct upload *upload, int64_t offset, const void *data, size_t size,
                  struct problem *problem, bool *ends_job)
 {
@@ -236,6 +244,7 @@ bool upload_stop(struct upload *upload)
 {
     upload->stopped = true;
     session_unlink(upload);
+    fetch_cancel(&upload->fetch);
     buffer_give(upload->filling);
     upload->filling = NULL;
     upload->filled = 0;

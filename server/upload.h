@@ -1,8 +1,9 @@
 /*
  * An upload: an input whose bytes come from a socket and go to the disk through the thread pool.
+ * They come from a session, or from a fetch where the input is a URL (job_fetch.c).
  *
- * Two buffers: one is filled while the other is written. When both are taken, the session is
- * paused. What was received before is skipped, a gap is an error that changes nothing.
+ * Two buffers: one is filled while the other is written. When both are taken, the session or the
+ * fetch is paused. What was received before is skipped, a gap is an error that changes nothing.
  */
 #ifndef LUMA_SERVER_UPLOAD_H
 #define LUMA_SERVER_UPLOAD_H
@@ -13,6 +14,7 @@
 
 #include "server/protocol.h"
 
+struct fetch;
 struct job;
 struct session;
 
@@ -27,6 +29,10 @@ struct upload {
     bool done;     /* and all written, the file closed */
     bool stopped;  /* the job has ended */
 
+    bool fetched;        /* from a URL: no session sends it */
+    int64_t expected;    /* by what the other side says; negative: it doesn't */
+    struct fetch *fetch; /* that brings it now; NULL: none */
+
     int fd;                  /* negative: not open */
     struct session *session; /* that sends now */
     unsigned char *filling, *writing;
@@ -35,13 +41,15 @@ struct upload {
 };
 
 void upload_init(struct upload *upload, struct job *job, int input, int64_t size);
-/* A frame begins: this session takes over. 0, or -1 with the problem; *ends_job says that it is
- * the job's end too. */
+/* A frame begins: this session (NULL: a fetch) takes over. 0, or -1 with the problem; *ends_job
+ * says that it is the job's end too. */
 int upload_begin(struct upload *upload, struct session *session, int64_t offset,
                  struct problem *problem, bool *ends_job);
 /* Its payload, in order; at most SESSION_RECEIVE_MAX bytes. May pause the session. */
 int upload_write(struct upload *upload, int64_t offset, const void *data, size_t size,
                  struct problem *problem, bool *ends_job);
+/* Whether so many bytes can be taken now. */
+bool upload_has_room(const struct upload *upload, size_t size);
 /* The frame ended. */
 int upload_end(struct upload *upload, bool last, struct problem *problem, bool *ends_job);
 /* The session goes away or does something else. */
