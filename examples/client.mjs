@@ -24,8 +24,10 @@ Every other option is the operation's; \`client.mjs describe [OPERATION]\` lists
 
 const FRAME = 512 * 1024; // bytes of a file in one message; the server takes up to 64 MiB
 const WINDOW = 4 * 1024 * 1024; // bytes that may wait in the socket before we stop reading the file
+const PATIENCE = 30_000; // ms to get back to a job, which the server keeps as long
 
 class Refused extends Error {} // the request can't be made: exit status 2
+class Lost extends Error {} // the connection, which may come back
 
 /* Splits a command line into operation, inputs, our settings and the operation's options. */
 function parse(rest) {
@@ -113,6 +115,7 @@ class Progress {
 /* Output bytes, written where their headers say, into files that replace nothing. */
 class Outputs {
   files = new Map();
+  received = new Map();
   constructor(folder) {
     this.folder = folder;
   }
@@ -125,6 +128,8 @@ class Outputs {
     }
     if (header.offset === 0 && header.attempt > 1) await file.handle.truncate(0);
     await file.handle.write(payload, 0, payload.length, header.offset);
+    const { output, attempt, offset } = header;
+    this.received.set(output, { output, received: offset + payload.length, attempt });
   }
   /* The name comes from outside: only its last part is used, and no file is replaced. */
   async create(header) {
@@ -184,7 +189,7 @@ class Connection {
     await new Promise((resolve, reject) => {
       socket.addEventListener("open", resolve);
       socket.addEventListener("error", (event) =>
-        reject(new Refused(`Can't connect to ${url}: ${event.message || "refused"}`)));
+        reject(new Lost(`Can't connect to ${url}: ${event.message || "refused"}`)));
     });
     return new Connection(socket);
   }
@@ -206,7 +211,7 @@ class Connection {
       if (answer.type === "error") throw new Refused(sentence(answer));
       if (answer.request_id === id) return answer;
     }
-    throw new Refused("The server closed the connection");
+    throw new Lost("The server closed the connection");
   }
   /* Waits while the socket holds more than a window: a file is read no faster than it is sent. */
   async send(header, payload) {
@@ -214,25 +219,32 @@ class Connection {
     const length = Buffer.alloc(4);
     length.writeUInt32BE(head.length);
     this.socket.send(Buffer.concat([length, head, payload]));
-    while (this.socket.bufferedAmount > WINDOW && this.socket.readyState === 1) await sleep(2);
+    while (this.socket.bufferedAmount > WINDOW && this.isOpen()) await sleep(2);
+  }
+  isOpen() {
+    return this.socket.readyState === 1;
   }
 }
 
-async function upload(connection, jobId, files, progress, signal) {
+/* Streams what the server lacks. */
+async function upload(connection, ack, files, progress) {
+  const received = new Map(ack.uploads.map((entry) => [entry.input, entry.received]));
   const sizes = await Promise.all(files.map(async (file) => (await fs.stat(file)).size));
   const total = sizes.reduce((a, b) => a + b, 0) || 1, start = Date.now();
-  let sent = 0;
+  const before = [...received.values()].reduce((a, b) => a + b, 0);
+  let sent = before;
   for (const [input, file] of files.entries()) {
+    let offset = received.get(input), last = sizes[input] > 0 && offset >= sizes[input];
     const handle = await fs.open(file);
     try {
-      for (let offset = 0, last = false; !last && !signal.aborted; ) {
+      while (!last && connection.isOpen()) {
         const { bytesRead, buffer } = await handle.read(Buffer.alloc(FRAME), 0, FRAME, offset);
         last = bytesRead === 0 || offset + bytesRead >= sizes[input];
-        await connection.send(
-          { type: "upload", job_id: jobId, input, offset, last }, buffer.subarray(0, bytesRead));
+        await connection.send({ type: "upload", job_id: ack.job_id, input, offset, last },
+          buffer.subarray(0, bytesRead));
         offset += bytesRead;
         sent += bytesRead;
-        const rate = sent / Math.max((Date.now() - start) / 1000, 0.001);
+        const rate = (sent - before) / Math.max((Date.now() - start) / 1000, 0.001);
         progress.show("uploading", (100 * sent) / total, `${human(rate)}/s`, (total - sent) / rate);
       }
     } finally {
@@ -260,17 +272,22 @@ async function follow(connection, jobId, outputs, progress, asJson) {
     }
     if (message.type === "completed" || message.final) return message;
   }
-  throw new Refused("The server closed the connection before the job had ended");
+  throw new Lost("The server closed the connection before the job had ended");
 }
 
-/* Checks the outputs and tells what was made. */
-async function report(completed, outputs, asJson) {
+/* Checks the outputs and tells what was made, or what went wrong; exit status. */
+async function report(last, outputs, asJson) {
+  if (last.type === "error") {
+    console.error(sentence(last));
+    return 1;
+  }
   const saved = [];
-  for (const output of completed.outputs) saved.push([await outputs.check(output), output.size]);
-  if (asJson) return;
-  for (const note of completed.notes ?? []) console.error(`note: ${note}`);
-  if (completed.result != null) console.log(JSON.stringify(completed.result, null, 2));
+  for (const output of last.outputs) saved.push([await outputs.check(output), output.size]);
+  if (asJson) return 0;
+  for (const note of last.notes ?? []) console.error(`note: ${note}`);
+  if (last.result != null) console.log(JSON.stringify(last.result, null, 2));
   for (const [file, size] of saved) console.log(`${file}  ${human(size)}`);
+  return 0;
 }
 
 async function describe(connection, names) {
@@ -283,44 +300,69 @@ async function describe(connection, names) {
       }
     }
   }
+  return 0;
 }
 
-async function run({ operation, files, urls, options, ours }) {
+/* Starts the job; its ack. The operation's schema says which type each option has. */
+async function start(connection, { operation, files, urls, options }) {
+  const described = await connection.ask({ type: "describe", operation });
+  const schemas = described.operations[0].options.properties ?? {};
+  const inputs = await Promise.all(files.map(async (file) => (
+    { kind: "upload", name: path.basename(file), size: (await fs.stat(file)).size })));
+  return connection.ask({
+    type: "start_job", operation,
+    inputs: [...inputs, ...urls.map((url) => ({ kind: "url", url }))],
+    options: Object.fromEntries(Object.entries(options).map(
+      ([name, text]) => [name, typed(text, schemas[name])])),
+  });
+}
+
+/* Sends and reads at once until the job's last word, which it returns. */
+async function transfer(connection, ack, files, outputs, progress, asJson) {
+  const cancel = () =>
+    connection.socket.send(JSON.stringify({ type: "cancel_job", job_id: ack.job_id }));
+  process.once("SIGINT", cancel);
+  try {
+    const sender = upload(connection, ack, files, progress);
+    const reader = follow(connection, ack.job_id, outputs, progress, asJson);
+    return await Promise.race([reader, sender.then(() => reader)]); // either may fail first
+  } finally {
+    process.off("SIGINT", cancel);
+    progress.close();
+  }
+}
+
+/* All of it; after a lost connection it goes on from where both sides are. Exit status. */
+async function run(request) {
+  const { operation, files, ours } = request;
   const asJson = Boolean(ours.json);
   const progress = new Progress(asJson), outputs = new Outputs(ours.out);
-  const connection = await Connection.open(ours.server);
-  const stop = new AbortController();
+  let jobId, deadline, connection;
   try {
-    await connection.ask({ type: "hello", token: ours.token, client: "examples/client.mjs" });
-    if (operation === "describe") return await describe(connection, files), 0;
-
-    const described = await connection.ask({ type: "describe", operation });
-    const schemas = described.operations[0].options.properties ?? {};
-    const inputs = await Promise.all(files.map(async (file) => (
-      { kind: "upload", name: path.basename(file), size: (await fs.stat(file)).size })));
-    const { job_id: jobId } = await connection.ask({
-      type: "start_job", operation,
-      inputs: [...inputs, ...urls.map((url) => ({ kind: "url", url }))],
-      options: Object.fromEntries(Object.entries(options).map(
-        ([name, text]) => [name, typed(text, schemas[name])])),
-    });
-    process.once("SIGINT", () => {
-      connection.socket.send(JSON.stringify({ type: "cancel_job", job_id: jobId }));
-    });
-
-    const sender = upload(connection, jobId, files, progress, stop.signal);
-    const reader = follow(connection, jobId, outputs, progress, asJson);
-    await Promise.race([reader, sender.then(() => reader)]); // either may fail first
-    const last = await reader;
-    progress.close();
-    if (last.type === "completed") return await report(last, outputs, asJson), 0;
-    console.error(sentence(last));
-    return 1;
+    for (;;) {
+      try {
+        connection = await Connection.open(ours.server);
+        await connection.ask({ type: "hello", token: ours.token, client: "examples/client.mjs" });
+        if (operation === "describe") return await describe(connection, files);
+        const ack = jobId
+          ? await connection.ask({ type: "attach", job_id: jobId,
+              outputs: [...outputs.received.values()] })
+          : await start(connection, request);
+        jobId = ack.job_id;
+        deadline = undefined;
+        const last = await transfer(connection, ack, files, outputs, progress, asJson);
+        return await report(last, outputs, asJson);
+      } catch (error) {
+        if (!(error instanceof Lost) || !jobId || Date.now() > deadline) throw error;
+        deadline ??= Date.now() + PATIENCE;
+        console.error(`Connection lost, trying again: ${error.message}`);
+        await sleep(1000);
+      } finally {
+        connection?.socket.close();
+      }
+    }
   } finally {
-    stop.abort();
-    progress.close();
     await outputs.discard();
-    connection.socket.close();
   }
 }
 
@@ -328,5 +370,5 @@ try {
   process.exitCode = await run(parse(process.argv.slice(2)));
 } catch (error) {
   console.error(error.message);
-  process.exitCode = error instanceof Refused || error.code ? 2 : 1;
+  process.exitCode = error instanceof Refused || error instanceof Lost || error.code ? 2 : 1;
 }

@@ -26,7 +26,8 @@ USAGE = """usage: client.py OPERATION [FILE]… [--url URL]… [--OPTION VALUE]�
   --json         the server's messages, one a line, instead of words
 Every other option is the operation's; `client.py describe [OPERATION]` lists them."""
 
-FRAME = 512 * 1024  # bytes of a file in one message; the server takes any size up to its limit
+FRAME = 512 * 1024  # bytes of a file in one message; the server takes up to 64 MiB
+PATIENCE = 30  # seconds to get back to a job after a lost connection; the server keeps it as long
 OURS = {"server", "token", "out", "url", "json", "help"}
 
 
@@ -124,17 +125,19 @@ class Outputs:
     """Output bytes, written where their headers say, into files that replace nothing."""
 
     def __init__(self, folder):
-        self.folder, self.files = folder, {}
+        self.folder, self.files, self.received = folder, {}, {}
 
     def write(self, header, payload):
         if header["output"] not in self.files:
             os.makedirs(self.folder, exist_ok=True)
             self.files[header["output"]] = open(self.free_path(header), "w+b")
         file = self.files[header["output"]]
-        if header["offset"] == 0 and header.get("attempt", 1) > 1:
+        if header["offset"] == 0 and header["attempt"] > 1:
             file.truncate(0)  # the server was restarted, the job runs again
         file.seek(header["offset"])
         file.write(payload)
+        self.received[header["output"]] = {"output": header["output"], "received": file.tell(),
+                                           "attempt": header["attempt"]}
 
     def free_path(self, header):
         """The name comes from outside: only its last part is used, and no file is replaced."""
@@ -185,21 +188,25 @@ def sentence(error):
     return text + "".join(f"\n  {key}: {value}" for key, value in details.items())
 
 
-async def upload(socket, job_id, paths, progress):
-    """Streams the files; send() waits while the server reads slower than the disk."""
-    total, sent, start = sum(map(os.path.getsize, paths)) or 1, 0, time.monotonic()
+async def upload(socket, ack, paths, progress):
+    """Streams what the server lacks; send() waits while it reads slower than the disk."""
+    received = {entry["input"]: entry["received"] for entry in ack["uploads"]}
+    total, start = sum(map(os.path.getsize, paths)) or 1, time.monotonic()
+    sent = before = sum(received.values())
     for number, path in enumerate(paths):
+        size, offset = os.path.getsize(path), received[number]
+        last = 0 < size <= offset
         with open(path, "rb") as file:
-            size, offset, last = os.path.getsize(path), 0, False
+            file.seek(offset)
             while not last:
                 payload = file.read(FRAME)
                 last = not payload or offset + len(payload) >= size
-                head = json.dumps({"type": "upload", "job_id": job_id, "input": number,
+                head = json.dumps({"type": "upload", "job_id": ack["job_id"], "input": number,
                                    "offset": offset, "last": last}).encode()
                 await socket.send(struct.pack(">I", len(head)) + head + payload)
                 offset += len(payload)
                 sent += len(payload)
-                rate = sent / max(time.monotonic() - start, 0.001)
+                rate = (sent - before) / max(time.monotonic() - start, 0.001)
                 eta = (total - sent) / max(rate, 1)
                 progress.show("uploading", 100 * sent / total, f"{human(rate)}/s", eta)
 
@@ -224,22 +231,44 @@ async def follow(socket, job_id, outputs, progress, as_json):
             progress.show(message["stage"], message.get("percent"), rate, message.get("eta"))
         if message["type"] == "completed" or message.get("final"):
             return message
-    raise Refused("The server closed the connection before the job had ended")
+    raise ConnectionError("The server closed the connection before the job had ended")
 
 
-def report(completed, outputs, as_json):
-    """Checks the outputs and tells what was made; exit status."""
+async def transfer(socket, ack, paths, outputs, progress, as_json):
+    """Sends and reads at once until the job's last word, which it returns."""
+    sender = asyncio.create_task(upload(socket, ack, paths, progress))
+    reader = asyncio.create_task(follow(socket, ack["job_id"], outputs, progress, as_json))
     try:
-        saved = [(outputs.check(output), output["size"]) for output in completed["outputs"]]
+        await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
+        if sender.done():
+            sender.result()  # raises what went wrong
+        return await reader
+    except asyncio.CancelledError:  # Ctrl-C
+        await socket.send(json.dumps({"type": "cancel_job", "job_id": ack["job_id"]}))
+        raise
+    finally:
+        sender.cancel()
+        reader.cancel()
+        await asyncio.gather(sender, reader, return_exceptions=True)
+        progress.close()
+
+
+def report(last, outputs, as_json):
+    """Checks the outputs and tells what was made, or what went wrong; exit status."""
+    if last["type"] == "error":
+        print(sentence(last), file=sys.stderr)
+        return 1
+    try:
+        saved = [(outputs.check(output), output["size"]) for output in last["outputs"]]
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
     if as_json:
         return 0
-    for note in completed.get("notes") or []:
+    for note in last.get("notes") or []:
         print(f"note: {note}", file=sys.stderr)
-    if completed.get("result") is not None:
-        print(json.dumps(completed["result"], indent=2, ensure_ascii=False))
+    if last.get("result") is not None:
+        print(json.dumps(last["result"], indent=2, ensure_ascii=False))
     for path, size in saved:
         print(f"{path}  {human(size)}")
     return 0
@@ -255,46 +284,49 @@ async def describe(socket, names):
     return 0
 
 
+async def start(socket, operation, paths, urls, options):
+    """Starts the job; its ack. The operation's schema says which type each option has."""
+    described = await ask(socket, {"type": "describe", "operation": operation})
+    schemas = described["operations"][0]["options"].get("properties", {})
+    inputs = [{"kind": "upload", "name": os.path.basename(path), "size": os.path.getsize(path)}
+              for path in paths]
+    inputs += [{"kind": "url", "url": url} for url in urls]
+    options = {name: typed(text, schemas.get(name, {})) for name, text in options.items()}
+    return await ask(socket, {"type": "start_job", "operation": operation, "inputs": inputs,
+                              "options": options})
+
+
 async def run(operation, paths, urls, options, ours):
+    """All of it; after a lost connection it goes on from where both sides are. Exit status."""
     progress, outputs = Progress("json" in ours), Outputs(ours["out"])
-    async with websockets.connect(ours["server"], subprotocols=["luma.v1"], compression=None,
-                                  ping_timeout=None) as socket:
-        hello = {"type": "hello", "client": "examples/client.py"}
-        await ask(socket, {**hello, "token": ours["token"]} if ours["token"] else hello)
-        if operation == "describe":
-            return await describe(socket, paths)
-
-        described = await ask(socket, {"type": "describe", "operation": operation})
-        schemas = described["operations"][0]["options"].get("properties", {})
-        inputs = [{"kind": "upload", "name": os.path.basename(path),
-                   "size": os.path.getsize(path)} for path in paths]
-        inputs += [{"kind": "url", "url": url} for url in urls]
-        ack = await ask(socket, {
-            "type": "start_job", "operation": operation, "inputs": inputs,
-            "options": {name: typed(text, schemas.get(name, {}))
-                        for name, text in options.items()}})
-
-        job_id = ack["job_id"]
-        sender = asyncio.create_task(upload(socket, job_id, paths, progress))
-        reader = asyncio.create_task(follow(socket, job_id, outputs, progress, "json" in ours))
-        try:
-            await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
-            if sender.done():
-                sender.result()  # raises what went wrong with a file
-            last = await reader
-            progress.close()
-            if last["type"] == "completed":
-                return report(last, outputs, "json" in ours)
-            print(sentence(last), file=sys.stderr)
-            return 1
-        except asyncio.CancelledError:  # Ctrl-C
-            await socket.send(json.dumps({"type": "cancel_job", "job_id": job_id}))
-            raise
-        finally:
-            sender.cancel()
-            reader.cancel()
-            progress.close()
-            outputs.discard()
+    hello = {"type": "hello", "client": "examples/client.py"}
+    if ours["token"]:
+        hello["token"] = ours["token"]
+    job_id, deadline = None, None
+    try:
+        while True:
+            try:
+                async with websockets.connect(ours["server"], subprotocols=["luma.v1"],
+                                              compression=None, ping_timeout=None) as socket:
+                    await ask(socket, hello)
+                    if operation == "describe":
+                        return await describe(socket, paths)
+                    if job_id is None:
+                        ack = await start(socket, operation, paths, urls, options)
+                    else:
+                        ack = await ask(socket, {"type": "attach", "job_id": job_id,
+                                                 "outputs": list(outputs.received.values())})
+                    job_id, deadline = ack["job_id"], None
+                    last = await transfer(socket, ack, paths, outputs, progress, "json" in ours)
+                    return report(last, outputs, "json" in ours)
+            except (ConnectionError, TimeoutError, websockets.WebSocketException) as error:
+                if job_id is None or (deadline and time.monotonic() > deadline):
+                    raise
+                deadline = deadline or time.monotonic() + PATIENCE
+                print(f"Connection lost, trying again: {error}", file=sys.stderr)
+                await asyncio.sleep(1)
+    finally:
+        outputs.discard()
 
 
 def main():

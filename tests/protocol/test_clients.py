@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -126,3 +128,57 @@ def test_it_lists_the_operations(run):
 def test_an_empty_file(run, tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     assert run("probe", "empty.mp4").returncode in (1, 2)
+
+
+class Cutter:
+    """A way to the server that breaks: each connection lasts for so many bytes of each direction.
+    The last of the limits is for good."""
+
+    def __init__(self, port, limits):
+        self.port, self.limits, self.connections = port, list(limits), 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            up, down = self.limits[min(self.connections, len(self.limits) - 1)]
+            self.connections += 1
+            server = socket.create_connection(("127.0.0.1", self.port))
+            for source, target, limit in ((client, server, up), (server, client, down)):
+                threading.Thread(target=self.pass_on, args=(source, target, limit),
+                                 daemon=True).start()
+
+    @staticmethod
+    def pass_on(source, target, limit):
+        try:
+            while limit > 0 and (data := source.recv(min(65536, limit))):
+                target.sendall(data)
+                limit -= len(data)
+        except OSError:
+            pass
+        for one in (source, target):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@pytest.mark.parametrize("limits", [
+    [(2_000_000, 1 << 40), (5_000_000, 1 << 40), (1 << 40, 1 << 40)],  # cut in mid-upload, twice
+    [(1 << 40, 2_000_000), (1 << 40, 3_000_000), (1 << 40, 1 << 40)],  # cut in mid-delivery, twice
+], ids=["upload", "delivery"])
+def test_it_comes_back_after_a_lost_connection(run, server, clips, tmp_path, limits):
+    path = tmp_path / "big.mp4"
+    path.write_bytes(clips("big.mp4"))
+    cutter = Cutter(server.port, limits)
+    done = run("remove_audio", path, "--out", "r", url=f"ws://127.0.0.1:{cutter.address}/ws")
+    cutter.listener.close()
+    assert done.returncode == 0, done.stderr
+    assert cutter.connections == len(limits) and "trying again" in done.stderr
+    assert run("remove_audio", path, "--out", "direct").returncode == 0
+    assert (tmp_path / "r/big.mp4").read_bytes() == (tmp_path / "direct/big.mp4").read_bytes()
