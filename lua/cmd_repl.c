@@ -117,21 +117,17 @@ static int read_statements(struct repl *repl, struct statement *statement)
 
 static int start(const struct repl_settings *settings, char **files, int count)
 {
-    struct statement statement = {.text = malloc(REPL_MAX_STATEMENT)};
+    struct statement statement = {.text = calloc(1, REPL_MAX_STATEMENT)};
     struct repl *repl = NULL;
     struct error e = {0};
     int status = STATUS_FAILED;
-    if (!statement.text) {
-        error_set(&e, ERROR_OUT_OF_MEMORY, "out of memory");
-    } else {
-        clear(&statement);
-        repl_create(&repl, settings, &e);
-    }
+    int code = statement.text ? repl_create(&repl, settings, &e)
+                              : error_set(&e, ERROR_OUT_OF_MEMORY, "out of memory");
     repl_signal_catch(&control);
-    for (int i = 0; i < count && !e.code; i++) {
-        repl_open(repl, files[i], &e);
+    for (int i = 0; i < count && code == 0; i++) {
+        code = repl_open(repl, files[i], &e);
     }
-    if (e.code) {
+    if (code || !statement.text) {
         cli_report(&e, false);
     } else {
         status = isatty(STDIN_FILENO) ? talk(repl, &statement) : read_statements(repl, &statement);

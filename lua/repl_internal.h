@@ -52,5 +52,7 @@ int repl_open_file(struct repl *repl, const char *path, struct error *e);
 
 /* repl_make.c: adds `run` and `save` to the session's table, which is on top. */
 void repl_open_make(lua_State *L, struct repl *repl);
+/* The session's bind.measure: with progress, and to be cancelled. */
+int repl_measure(void *owner, int node, struct pipeline_result *result, struct error *e);
 
 #endif

@@ -191,20 +191,19 @@ static bool make_folder(const char *path)
 static void find_history(char *path, size_t size)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    char folder[PATH_MAX - 32] = "";
-    if (state && *state == '/') {
-        snprintf(folder, sizeof folder, "%s", state);
-    } else if (home && *home == '/' && strlen(home) < sizeof folder - 32) {
+    char folder[PATH_MAX - 64] = "";
+    *path = '\0';
+    if (state && *state == '/' && strlen(state) + 32 < sizeof folder) {
+        make_folder(state);
+        snprintf(folder, sizeof folder, "%s/luma", state);
+    } else if (home && *home == '/' && strlen(home) + 32 < sizeof folder) {
         snprintf(folder, sizeof folder, "%s/.local", home);
         make_folder(folder);
         snprintf(folder, sizeof folder, "%s/.local/state", home);
+        make_folder(folder);
+        snprintf(folder, sizeof folder, "%s/.local/state/luma", home);
     }
-    *path = '\0';
-    if (!*folder || strlen(folder) + 32 > sizeof folder || !make_folder(folder)) {
-        return;
-    }
-    strcat(folder, "/luma");
-    if (make_folder(folder)) {
+    if (*folder && make_folder(folder)) {
         snprintf(path, size, "%s/repl_history", folder);
     }
 }

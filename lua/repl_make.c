@@ -23,7 +23,8 @@
 #include "lua/repl_print.h"
 #include "lua/summary.h"
 
-#define MAKING_TYPE "luma.making"
+#define MAKING_TYPE        "luma.making"
+#define PROGRESS_PERIOD_MS 250
 
 /* Of the run that is going on; static for the signal handler that ends the process. */
 static struct delivery delivery;
@@ -235,6 +236,33 @@ static int run_output(lua_State *L, struct making *making, int number)
     const struct operation_request request = make_request(making);
     operation_make_declared(making->repl->sandbox, L, number, &request, &making->outcome);
     return finish(making);
+}
+
+/* ---- measuring ---- */
+
+static int show_measuring(void *opaque, const struct pipeline_progress *progress)
+{
+    terminal_progress_show(opaque, progress);
+    return 0;
+}
+
+int repl_measure(void *owner, int node, struct pipeline_result *result, struct error *e)
+{
+    struct repl *repl = owner;
+    struct terminal_progress bar;
+    terminal_progress_init(&bar, &repl->err, "measure");
+    const struct pipeline_options options = {
+        .outputs = &node,
+        .output_count = 1,
+        .threads = repl->settings.threads,
+        .control = repl->settings.control,
+        .progress = show_measuring,
+        .period_ms = PROGRESS_PERIOD_MS,
+        .opaque = &bar,
+    };
+    int code = pipeline_run(repl->plan, &options, result, e);
+    terminal_progress_clear(&bar);
+    return code;
 }
 
 /* ---- what is told ---- */

@@ -15,7 +15,7 @@
 #include "lua/summary.h"
 
 enum {
-    DEPTH_MAX = 3,
+    DEPTH_MAX = 4,
     ITEMS_MAX = 40,   /* of one table */
     TOTAL_MAX = 120,  /* of one value, at all depths */
     TEXT_MAX = 2000,  /* bytes of a text that is printed alone */

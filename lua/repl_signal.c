@@ -12,7 +12,7 @@
 enum { INSISTED = 3 };
 
 struct repl_signals repl_signals;
-static volatile sig_atomic_t typing;
+static volatile sig_atomic_t at_prompt;
 static struct pipeline_control *controlled;
 
 static void on_signal(int number)
@@ -21,11 +21,11 @@ static void on_signal(int number)
         repl_signals.resized = 1;
     } else if (number == SIGCONT) {
         repl_signals.continued = 1;
-    } else if (number == SIGINT && typing) {
+    } else if (number == SIGINT && at_prompt) {
         repl_signals.interrupted = 1;
     } else {
         repl_signals.ending |= number != SIGINT;
-        if (!typing && atomic_fetch_add(&controlled->cancel, 1) + 1 >= INSISTED) {
+        if (!at_prompt && atomic_fetch_add(&controlled->cancel, 1) + 1 >= INSISTED) {
             repl_discard();
             _exit(128 + number);
         }
@@ -48,10 +48,10 @@ void repl_signal_catch(struct pipeline_control *control)
     signal(SIGPIPE, SIG_IGN);
 }
 
-void repl_signal_typing(bool now)
+void repl_signal_typing(bool typing)
 {
     repl_signals.interrupted = 0;
-    typing = now;
+    at_prompt = typing;
 }
 
 static bool any_signal(void)

@@ -352,6 +352,19 @@ def test_cancel_an_output_and_a_loop_around_it(repl, long_clip):
     assert terminal.leave() == 0
 
 
+def test_measure(repl, clip, long_clip):
+    terminal = repl(clip, long_clip)
+    said = terminal.ask("m = av.measure(source.audio:ebur128{ metadata=true })")
+    assert "line" not in said
+    assert -30 < float(terminal.ask("m.ebur128.integrated")) < -10
+    terminal.send("av.measure(sources[2].video:scale(3840, -2):cropdetect())" + ENTER)
+    terminal.expect(r"measure .* s")
+    terminal.send(CTRL_C)
+    assert "cancelled" in terminal.prompt(20)
+    assert terminal.ask("1") == "1\n"
+    assert terminal.leave() == 0
+
+
 def test_insisting_ends_the_program(repl):
     terminal = repl()
     terminal.send('("a"):rep(40):find(("a?"):rep(40) .. ("a"):rep(40))' + ENTER)
