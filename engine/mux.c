@@ -252,24 +252,31 @@ static int run_filters(struct mux *mux, struct mux_track *track, AVPacket *packe
                               "bitstream filter %s failed", track->bsf->filter->name);
 }
 
-/* Moves a packet in time. */
-static void retime(const struct mux_track *track, AVPacket *packet)
+/* Moves a packet in time. False if all of it is then before the beginning. */
+static bool retime(const struct mux_track *track, AVPacket *packet)
 {
     double base = av_q2d(packet->time_base), factor = track->time_factor;
     double offset = base > 0 ? track->time_offset / base : 0;
     if (factor == 1 && offset == 0)
-        return;
+        return true;
     int64_t *times[] = {&packet->pts, &packet->dts};
     for (int i = 0; i < 2; i++)
         if (*times[i] != AV_NOPTS_VALUE)
             *times[i] = llrint((double)*times[i] * factor + offset);
     packet->duration = llrint((double)packet->duration * factor);
+    if (packet->pts == AV_NOPTS_VALUE || packet->pts >= 0)
+        return true;
+    int64_t stop = packet->pts + packet->duration;
+    packet->duration = stop;
+    packet->pts = packet->dts = 0;
+    return stop > 0;
 }
 
 static int take_packet(struct mux *mux, struct mux_track *track, AVPacket *packet)
 {
+    if (!retime(track, packet))
+        return 0;
     track->received++;
-    retime(track, packet);
     if (track->picture) { /* it is in the header */
         track->packets++;
         track->bytes += packet->size;

@@ -27,7 +27,8 @@ struct mux_track {
     AVDictionary *tags; /* of the source, with the plan's own */
     AVPacket *picture; /* a cover that the container stores as an attachment, else NULL */
     int disposition;
-    const char *demuxer; /* copies: where it was, "" else */
+    const char *demuxer;             /* copies: where it was, "" else */
+    double time_factor, time_offset; /* its times are multiplied and moved so many seconds */
 
     AVStream *stream;
     AVBSFContext *bsf;

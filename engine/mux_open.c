@@ -6,6 +6,7 @@
  * to move an index to the front.
  */
 #include <libavutil/avstring.h>
+#include <libavutil/eval.h>
 #include <libavutil/opt.h>
 #include <math.h>
 #include <stdlib.h>
@@ -116,6 +117,10 @@ static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_e
         track->cover || (track->kind != AVMEDIA_TYPE_VIDEO && track->kind != AVMEDIA_TYPE_AUDIO);
     const char *language = plan_setting(track->node, "language");
     const char *title = plan_setting(track->node, "title");
+    const char *factor = plan_setting(track->node, "time_factor");
+    const char *offset = plan_setting(track->node, "time_offset");
+    track->time_factor = factor ? av_strtod(factor, NULL) : 1;
+    track->time_offset = offset ? av_strtod(offset, NULL) : 0;
     if (code >= 0 && language)
         code = av_dict_set(&track->tags, "language", language, 0);
     if (code >= 0 && title)
@@ -127,7 +132,7 @@ static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_e
 
 /* ---- chapters ---- */
 
-static int add_chapter(struct mux *mux, const struct media_chapter *from, double start, double end)
+static int add_chapter(struct mux *mux, const AVDictionary *tags, double start, double end)
 {
     AVChapter *chapter = av_mallocz(sizeof *chapter);
     if (!chapter)
@@ -137,13 +142,30 @@ static int add_chapter(struct mux *mux, const struct media_chapter *from, double
     chapter->start = llrint(start * AV_TIME_BASE);
     chapter->end = llrint(end * AV_TIME_BASE);
     mux->chapters[mux->chapter_count++] = chapter;
-    return av_dict_copy(&chapter->metadata, from->metadata, 0);
+    return av_dict_copy(&chapter->metadata, tags, 0);
+}
+
+static int prepare_own_chapters(struct mux *mux)
+{
+    const struct plan_node *node = mux->node;
+    int code = 0;
+    mux->chapters = av_calloc((size_t)node->chapter_count, sizeof(AVChapter *));
+    if (!mux->chapters)
+        return AVERROR(ENOMEM);
+    for (int i = 0; i < node->chapter_count && code >= 0; i++) {
+        const struct plan_chapter *chapter = &node->chapters[i];
+        if (chapter->stop > 0)
+            code = add_chapter(mux, chapter->metadata, fmax(chapter->start, 0), chapter->stop);
+    }
+    return code;
 }
 
 /* Chapters of a range begin and end with it. */
 static int prepare_chapters(struct mux *mux)
 {
     const struct plan *plan = mux->stage.run->plan;
+    if (mux->node->chapter_count > 0)
+        return prepare_own_chapters(mux);
     if (mux->node->chapters_from < 0)
         return 0;
     const struct plan_node *input = plan->nodes[mux->node->chapters_from];
@@ -159,7 +181,7 @@ static int prepare_chapters(struct mux *mux)
         double zero = input->file->start + input->start;
         double start = media->chapters[i].start - zero, end = media->chapters[i].end - zero;
         if (!isnan(start) && !isnan(end) && end > 0 && start < length)
-            code = add_chapter(mux, &media->chapters[i], fmax(start, 0), fmin(end, length));
+            code = add_chapter(mux, media->chapters[i].metadata, fmax(start, 0), fmin(end, length));
     }
     return code;
 }

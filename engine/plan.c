@@ -44,6 +44,10 @@ void plan_node_free(struct plan_node *node)
     free(node->bsf);
     free(node->name);
     av_dict_free(&node->metadata);
+    for (int i = 0; i < node->chapter_count; i++) {
+        av_dict_free((AVDictionary **)&node->chapters[i].metadata);
+    }
+    free(node->chapters);
     free(node);
 }
 

@@ -103,6 +103,7 @@ int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edg
  *   bitrate, max_bitrate, buffer_size, quality (qscale), gop, pixel_format, sample_format,
  *   sample_rate, channels, layout, frame_rate, threads, profile, level,
  *   language, title, default, forced (of the track)
+ *   time_factor, time_offset (of a subtitle: its times are multiplied, then so many seconds added)
  * Every other option goes to the encoder and is checked against its own. Pixel format, sample
  * format and rate that the encoder can't take are converted to the nearest it can. Subtitles:
  * text to text only. */
@@ -110,7 +111,8 @@ int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec
                     const struct plan_option *options, int option_count, struct error *e);
 
 /* Copies an input's packets. bsf is a bitstream filter list ("h264_mp4toannexb") or NULL; what
- * the container itself demands is added by the muxer. Options: language, title, default, forced. */
+ * the container itself demands is added by the muxer. Options: language, title, default, forced,
+ * and, except of video and audio, time_factor and time_offset. */
 int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
                   const struct plan_option *options, int option_count, struct error *e);
 
@@ -119,16 +121,23 @@ int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
  * its number among the outputs of a run. */
 int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e);
 
+struct plan_chapter {
+    double start, stop;           /* seconds of the output */
+    const AVDictionary *metadata; /* its title and other tags; may be NULL */
+};
+
 struct plan_output {
     const char *name; /* file name for people, a label, never a path; NULL: from the first input */
     const char *format;             /* "mp4", "mkv", "webm", "mp3", "jpg", ...: see formats.h */
     const struct plan_edge *tracks; /* of encode and copy nodes */
     int track_count;
-    const AVDictionary *metadata; /* global tags; copied */
-    int metadata_from;            /* input node whose global tags come first, or -1 */
-    int chapters_from;            /* input node whose chapters are kept, or -1 */
-    bool faststart;               /* mp4 family: index in front; others: nothing */
-    int64_t max_size;             /* bytes; 0: only the policy's limit. Exceeded: limit_exceeded */
+    const AVDictionary *metadata;        /* global tags; copied */
+    int metadata_from;                   /* input node whose global tags come first, or -1 */
+    int chapters_from;                   /* input node whose chapters are kept, or -1 */
+    const struct plan_chapter *chapters; /* else, if not NULL, these; copied */
+    int chapter_count;
+    bool faststart;    /* mp4 family: index in front; others: nothing */
+    int64_t max_size;  /* bytes; 0: only the policy's limit. Exceeded: limit_exceeded */
     bool each_picture; /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
 };
 

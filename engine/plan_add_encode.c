@@ -73,6 +73,10 @@ int plan_check_track_option(const struct plan_option *option, struct error *e)
         code = strlen(option->value) <= 1024 ? 0 : refuse(e, option, "at most 1024 bytes");
     } else if (!strcmp(option->name, "default") || !strcmp(option->name, "forced")) {
         code = check_flag(option, e);
+    } else if (!strcmp(option->name, "time_factor")) {
+        code = plan_check_number(option, 0.001, 1000, false, e);
+    } else if (!strcmp(option->name, "time_offset")) {
+        code = plan_check_number(option, -1e6, 1e6, false, e);
     } else {
         return 0;
     }
@@ -246,6 +250,25 @@ static int check_encode_option(AVCodecContext *scratch, const struct plan_option
     return check_encoder_option(scratch, option, e);
 }
 
+/* Only what filters can't reach has its times changed by an encode or a copy. */
+static int check_retiming(const struct plan *plan, struct plan_edge input,
+                          const struct plan_option *options, int option_count, struct error *e)
+{
+    struct plan_type type = {0};
+    plan_edge_type(plan, input, &type);
+    for (int i = 0; i < option_count; i++) {
+        bool retimes =
+            !strcmp(options[i].name, "time_factor") || !strcmp(options[i].name, "time_offset");
+        if (retimes && (type.kind == AVMEDIA_TYPE_VIDEO || type.kind == AVMEDIA_TYPE_AUDIO)) {
+            error_set(e, ERROR_INVALID_OPTION, "%s gets other times by filters, not by '%s'",
+                      introspect_kind(type.kind), options[i].name);
+            error_place(e, options[i].name, options[i].value, "a subtitle");
+            return ERROR_INVALID_OPTION;
+        }
+    }
+    return 0;
+}
+
 /* ---- encode ---- */
 
 static bool is_text(enum AVCodecID codec)
@@ -302,6 +325,9 @@ int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec
 {
     const AVCodec *encoder = NULL;
     int code = check_encode(plan, input, codec, &encoder, e);
+    if (code >= 0) {
+        code = check_retiming(plan, input, options, option_count, e);
+    }
     if (code < 0) {
         return code;
     }
@@ -389,7 +415,8 @@ static int check_copy_option(const struct plan_option *option, struct error *e)
     if (code) {
         return code;
     }
-    static const char *const names[] = {"language", "title", "default", "forced", "bsf"};
+    static const char *const names[] = {"language", "title",       "default",    "forced",
+                                        "bsf",      "time_factor", "time_offset"};
     const char *nearest = introspect_nearest(option->name, names, sizeof names / sizeof *names);
     error_set(e, ERROR_INVALID_OPTION, "a copy has no option '%.64s'%s%s%s", option->name,
               nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
@@ -414,6 +441,9 @@ int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
     int code = bsf && *bsf ? check_bsf(bsf, stream->parameters->codec_id, e) : 0;
     for (int i = 0; code >= 0 && i < option_count; i++) {
         code = check_copy_option(&options[i], e);
+    }
+    if (code >= 0) {
+        code = check_retiming(plan, input, options, option_count, e);
     }
     if (code < 0) {
         return code;

@@ -220,6 +220,17 @@ static int check_references(const struct plan *plan, const struct plan_output *o
             return error_set(e, ERROR_INTERNAL, "node %d is no input", inputs[i]);
         }
     }
+    for (int i = 0; i < output->chapter_count; i++) {
+        const struct plan_chapter *chapter = &output->chapters[i];
+        if (!isfinite(chapter->start) || !isfinite(chapter->stop) ||
+            chapter->stop < chapter->start || fabs(chapter->start) > 1e9 ||
+            fabs(chapter->stop) > 1e9) {
+            error_set(e, ERROR_INVALID_OPTION, "chapter %d can't go from %g s to %g s", i + 1,
+                      chapter->start, chapter->stop);
+            error_place(e, "chapters", NULL, "a start, and a stop that isn't before it");
+            return ERROR_INVALID_OPTION;
+        }
+    }
     if (output->max_size < 0) {
         error_set(e, ERROR_INVALID_OPTION, "a file can't have a negative size");
         error_place(e, "max_size", NULL, "bytes");
@@ -328,6 +339,27 @@ static const struct format *choose_format(const struct plan *plan, const struct 
     return find_format(format ? format->name : "mp4", e);
 }
 
+static int copy_chapters(struct plan_node *node, const struct plan_output *output)
+{
+    if (!output->chapters) {
+        return 0;
+    }
+    node->chapters_from = -1;
+    node->chapters = calloc((size_t)output->chapter_count + 1, sizeof *node->chapters);
+    if (!node->chapters) {
+        return AVERROR(ENOMEM);
+    }
+    int averror = 0;
+    for (int i = 0; i < output->chapter_count && averror >= 0; i++) {
+        AVDictionary *tags = NULL;
+        averror = av_dict_copy(&tags, output->chapters[i].metadata, 0);
+        node->chapters[i] = output->chapters[i];
+        node->chapters[i].metadata = tags;
+        node->chapter_count++;
+    }
+    return averror;
+}
+
 int plan_add_output(struct plan *plan, const struct plan_output *output, struct error *e)
 {
     const struct format *format = choose_format(plan, output, e);
@@ -354,6 +386,10 @@ int plan_add_output(struct plan *plan, const struct plan_output *output, struct 
     node->format = format;
     node->metadata_from = output->metadata_from;
     node->chapters_from = output->chapters_from;
+    if (copy_chapters(node, output) < 0) {
+        plan_node_free(node);
+        return plan_out_of_memory(e);
+    }
     node->faststart = output->faststart && policy_listed(format->muxer, "mp4 mov ipod 3gp");
     node->each_picture = output->each_picture;
     node->max_size = output->max_size;

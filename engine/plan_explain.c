@@ -257,6 +257,10 @@ static void print_output(const struct explain *x, int number)
     if (node->chapters_from >= 0) {
         av_bprintf(x->text, ", chapters of [%d]", node->chapters_from);
     }
+    if (node->chapter_count > 0) {
+        av_bprintf(x->text, ", %d chapter%s", node->chapter_count,
+                   node->chapter_count > 1 ? "s" : "");
+    }
     av_bprintf(x->text, "\n");
     const AVDictionaryEntry *tag = NULL;
     while ((tag = av_dict_get(node->metadata, "", tag, AV_DICT_IGNORE_SUFFIX))) {

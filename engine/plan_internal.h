@@ -58,6 +58,8 @@ struct plan_node {
     char *name;
     AVDictionary *metadata;
     int metadata_from, chapters_from;
+    struct plan_chapter *chapters;
+    int chapter_count;
     bool faststart, each_picture;
     int64_t max_size;
 };

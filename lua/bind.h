@@ -106,7 +106,8 @@ int bind_input_methods(const char **names, int room);
 
 struct bind_stream {
     struct plan_edge edge;
-    double start, stop; /* of the input's range; 0 and INFINITY if there is none */
+    double start, stop;    /* of the input's range; 0 and INFINITY if there is none */
+    double factor, offset; /* what retime() asked for; 1 and 0 if nothing */
 };
 void bind_open_stream(lua_State *L);
 void bind_push_stream(lua_State *L, struct plan_edge edge, double start, double stop);
@@ -150,6 +151,12 @@ int bind_test_output(lua_State *L, int index);
 const char *const *bind_output_fields(void);
 
 void bind_open_av(lua_State *L);
+
+/* Chapters as a list of tables, bind_chapters.c. */
+void bind_open_chapters(lua_State *L);
+void bind_push_chapters(lua_State *L, const struct media *media);
+/* The chapters in the table at the index, for an output; pushes what keeps them alive. Raises. */
+const struct plan_chapter *bind_check_chapters(lua_State *L, int index, int *count);
 
 /* av.measure(stream), bind_measure.c */
 int bind_measure(lua_State *L);

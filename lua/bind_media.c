@@ -64,24 +64,6 @@ static void push_streams(lua_State *L, const struct bind_input *input, int kind,
     }
 }
 
-static void push_chapters(lua_State *L, const struct media *media)
-{
-    lua_createtable(L, media->chapter_count, 0);
-    for (int i = 0; i < media->chapter_count; i++) {
-        const struct media_chapter *chapter = &media->chapters[i];
-        lua_createtable(L, 0, 3);
-        lua_pushnumber(L, chapter->start);
-        lua_setfield(L, -2, "start");
-        lua_pushnumber(L, chapter->end);
-        lua_setfield(L, -2, "stop");
-        if (chapter->title && *chapter->title) {
-            lua_pushstring(L, chapter->title);
-            lua_setfield(L, -2, "title");
-        }
-        lua_rawseti(L, -2, i + 1);
-    }
-}
-
 /* ---- fields ---- */
 
 static void push_known(lua_State *L, int64_t number)
@@ -139,7 +121,7 @@ static void get_metadata(lua_State *L, const struct bind_input *input)
 
 static void get_chapters(lua_State *L, const struct bind_input *input)
 {
-    push_chapters(L, media_of(L, input));
+    bind_push_chapters(L, media_of(L, input));
 }
 
 static void get_streams(lua_State *L, const struct bind_input *input)

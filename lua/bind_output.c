@@ -162,18 +162,22 @@ static int source_of(const struct bind *bind, const struct plan_edge *tracks, in
     return bind->input_count > 0 ? bind->inputs[0] : -1;
 }
 
-/* chapters: true (default) keeps those of the source, an input those of that one. */
-static int chapters_field(lua_State *L, int table, int source)
+/* chapters: true (default) keeps those of the source, an input those of that one, a list is what
+ * they are. */
+static void chapters_field(lua_State *L, int table, int source, struct plan_output *output)
 {
     int type = push_field(L, table, "chapters");
     const struct bind_input *input = bind_test_input(L, -1);
+    output->chapters_from = -1;
     if (input) {
-        return input->node;
+        output->chapters_from = input->node;
+    } else if (type == LUA_TTABLE) {
+        output->chapters = bind_check_chapters(L, lua_gettop(L), &output->chapter_count);
+    } else if (type != LUA_TNIL && type != LUA_TBOOLEAN) {
+        luaL_error(L, "'chapters' of an output must be true, false, an input or a list");
+    } else if (type == LUA_TNIL || lua_toboolean(L, -1)) {
+        output->chapters_from = source;
     }
-    if (type != LUA_TNIL && type != LUA_TBOOLEAN) {
-        luaL_error(L, "'chapters' of an output must be true, false or an input");
-    }
-    return type == LUA_TNIL || lua_toboolean(L, -1) ? source : -1;
 }
 
 struct tags {
@@ -306,7 +310,6 @@ int bind_add_output(lua_State *L, int table)
         .format = text_field(L, table, "format"),
         .tracks = tracks,
         .track_count = count,
-        .chapters_from = chapters_field(L, table, source),
         .faststart = flag_field(L, table, "faststart", true),
         .max_size = size_field(L, table, "max_size"),
         .each_picture = flag_field(L, table, "each_picture", false),
@@ -314,6 +317,7 @@ int bind_add_output(lua_State *L, int table)
     if (!output.name && bind->unnamed) {
         output.name = bind->operation;
     }
+    chapters_field(L, table, source, &output);
     add_alternative(L, table, &declared);
     metadata_field(L, table, source, &tags);
     declared.node = add_to_plan(bind, &output, &tags, &e);

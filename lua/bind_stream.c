@@ -5,6 +5,7 @@
  * encode and copy give, and what an output takes; it has no filters, so that a wrong order of
  * calls is told in words.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ const struct media_stream *bind_edge_stream(const struct plan *plan, struct plan
 void bind_push_stream(lua_State *L, struct plan_edge edge, double start, double stop)
 {
     struct bind_stream *stream = lua_newuserdatauv(L, sizeof *stream, 0);
-    *stream = (struct bind_stream){edge, start, stop};
+    *stream = (struct bind_stream){edge, start, stop, 1, 0};
     luaL_setmetatable(L, STREAM_TYPE);
 }
 
@@ -187,10 +188,49 @@ static const char *text_field(lua_State *L, const char *name, const char *method
     return lua_tostring(L, -1);
 }
 
+/* What retime() has asked for, as options of the track. */
+static void add_retiming(lua_State *L, struct bind_options *options,
+                         const struct bind_stream *stream, const char *what)
+{
+    const double numbers[] = {stream->factor, stream->offset};
+    static const char *const names[] = {"time_factor", "time_offset"};
+
+    for (int i = 0; i < 2; i++) {
+        if (numbers[i] != (i == 0 ? 1 : 0)) {
+            lua_pushnumber(L, numbers[i]);
+            bind_options_add(L, options, names[i], lua_gettop(L), what);
+            lua_pop(L, 1);
+        }
+    }
+}
+
+/* subtitle:retime(factor [, offset]): all its times multiplied, then moved by so many seconds */
+static int stream_retime(lua_State *L)
+{
+    const struct bind_stream *stream = check_self(L, "retime");
+    struct plan_type type = {0};
+    double factor = luaL_checknumber(L, 2), offset = luaL_optnumber(L, 3, 0);
+
+    plan_edge_type(bind_of(L)->plan, stream->edge, &type);
+    if (type.kind == AVMEDIA_TYPE_VIDEO || type.kind == AVMEDIA_TYPE_AUDIO) {
+        return luaL_error(L, "%s isn't retimed but filtered: video:setpts, audio:atempo",
+                          media_kind_name(type.kind));
+    }
+    luaL_argcheck(L, factor >= 0.001 && factor <= 1000, 2, "a factor from 0.001 to 1000");
+    luaL_argcheck(L, fabs(offset) <= 1e6, 3, "seconds, at most a million");
+    struct bind_stream *retimed = lua_newuserdatauv(L, sizeof *retimed, 0);
+    *retimed = *stream;
+    retimed->factor = stream->factor * factor;
+    retimed->offset = stream->offset * factor + offset;
+    luaL_setmetatable(L, STREAM_TYPE);
+    return 1;
+}
+
 static int stream_encode(lua_State *L)
 {
     static const char *const read_here[] = {"codec", NULL};
-    struct plan_edge edge = check_self(L, "encode")->edge;
+    const struct bind_stream *stream = check_self(L, "encode");
+    struct plan_edge edge = stream->edge;
     struct bind *bind = bind_of(L);
     struct bind_options options;
     struct error e = {0};
@@ -202,6 +242,7 @@ static int stream_encode(lua_State *L)
     }
     bind_options_begin(L, &options);
     bind_options_add_table(L, &options, 2, "encode", read_here);
+    add_retiming(L, &options, stream, "encode");
     int node = plan_add_encode(bind->plan, edge, codec, options.list, options.count, &e);
     if (node < 0) {
         return bind_raise(L, &e);
@@ -213,7 +254,8 @@ static int stream_encode(lua_State *L)
 static int stream_copy(lua_State *L)
 {
     static const char *const read_here[] = {"bsf", NULL};
-    struct plan_edge edge = check_self(L, "copy")->edge;
+    const struct bind_stream *stream = check_self(L, "copy");
+    struct plan_edge edge = stream->edge;
     struct bind *bind = bind_of(L);
     struct bind_options options;
     struct error e = {0};
@@ -222,6 +264,7 @@ static int stream_copy(lua_State *L)
     const char *bsf = text_field(L, "bsf", "copy");
     bind_options_begin(L, &options);
     bind_options_add_table(L, &options, 2, "copy", read_here);
+    add_retiming(L, &options, stream, "copy");
     int node = plan_add_copy(bind->plan, edge, bsf, options.list, options.count, &e);
     if (node < 0) {
         return bind_raise(L, &e);
@@ -254,6 +297,7 @@ static int stream_split(lua_State *L)
 static const luaL_Reg methods[] = {
     {"encode", stream_encode},
     {"copy", stream_copy},
+    {"retime", stream_retime},
     {"split", stream_split},
     {NULL, NULL},
 };
