@@ -253,7 +253,8 @@ static void scan_name(const char *text, const struct brackets *brackets, struct 
     } else if ((before == '.' && !concatenation) || before == ':') {
         size_t end = begin - 1;
         scan->separator = before;
-        if (!read_steps(text, end, scan) && end > 0 && brackets->last_close == end - 1) {
+        if (!read_steps(text, end, scan) && end > 0 && brackets->last_close == end - 1 &&
+            text[end - 1] != ']') {
             read_name(text, skip_spaces(text, brackets->last_open), scan->maker);
         }
     } else {

@@ -529,9 +529,72 @@ static void test_shared_attacks(void **state)
     free(entries);
 }
 
+/* ---- a state that lives on ---- */
+
+static int raise_inside(lua_State *L)
+{
+    struct error e;
+    (void)lua_touserdata(L, 1);
+    error_set(&e, ERROR_NO_SUCH_STREAM, "nothing there");
+    return sandbox_raise(L, &e);
+}
+
+static int call_inside(lua_State *L)
+{
+    struct sandbox_failure inner;
+    int number = *(int *)lua_touserdata(L, 1);
+
+    lua_pushinteger(L, number);
+    assert_int_equal(sandbox_call(L, raise_inside, NULL, &inner), ERROR_NO_SUCH_STREAM);
+    assert_string_equal(inner.error.message, "nothing there");
+    assert_int_equal(lua_gettop(L), 2);
+    assert_int_equal(lua_tointeger(L, 2), number);
+    return luaL_error(L, "the outer one");
+}
+
+static void test_a_call_inside_a_run_fails_alone(void **state)
+{
+    (void)state;
+    const struct sandbox_settings settings = {.memory = MEMORY, .seconds = SECONDS};
+    struct sandbox *sandbox;
+    struct sandbox_failure failure;
+    struct error e;
+    int number = 42;
+
+    assert_int_equal(sandbox_create(&sandbox, &settings, &e), 0);
+    assert_int_equal(sandbox_run(sandbox, call_inside, &number, &failure), ERROR_SCRIPT);
+    assert_string_equal(failure.error.message, "the outer one");
+    sandbox_destroy(&sandbox);
+}
+
+static void test_a_renewed_state_runs_again(void **state)
+{
+    (void)state;
+    atomic_int cancel = 1;
+    const struct sandbox_settings settings = {.memory = MEMORY, .seconds = 1000, .cancel = &cancel};
+    struct sandbox *sandbox;
+    struct sandbox_failure failure;
+    struct chunk chunk = {"while true do end", NULL};
+    struct error e;
+
+    assert_int_equal(sandbox_create(&sandbox, &settings, &e), 0);
+    assert_int_equal(sandbox_run(sandbox, run_chunk, &chunk, &failure), ERROR_CANCELLED);
+    atomic_store(&cancel, 0);
+    chunk.text = "return 6 * 7";
+    assert_int_equal(sandbox_run(sandbox, run_chunk, &chunk, &failure), ERROR_CANCELLED);
+    json_decref(chunk.value);
+    sandbox_renew(sandbox);
+    assert_int_equal(sandbox_run(sandbox, run_chunk, &chunk, &failure), 0);
+    assert_int_equal(json_integer_value(chunk.value), 42);
+    json_decref(chunk.value);
+    sandbox_destroy(&sandbox);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_call_inside_a_run_fails_alone),
+        cmocka_unit_test(test_a_renewed_state_runs_again),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_random_is_the_same_in_every_run),
         cmocka_unit_test(test_failure_has_place_and_traceback),
