@@ -61,7 +61,7 @@ static void print_help(FILE *stream)
     }
     fprintf(stream, "\n"
                     "`luma ops` lists the operations, `luma run OP --help` shows the options of\n"
-                    "one, and every command takes --json and --help.\n");
+                    "one. Every command takes --help, and all but repl take --json.\n");
 }
 
 static int cmd_help(int argc, char **argv)

@@ -17,7 +17,6 @@
 
 #define LUA_MEMORY ((size_t)256 * 1024 * 1024)
 #define MAX_NODES  100000 /* of the plan of a whole session */
-#define CHUNK      "repl.lua"
 
 static const char told_key = 0; /* its address: the texts that this statement has printed */
 
@@ -283,11 +282,12 @@ static bool compile(lua_State *L, struct statement *statement)
     lua_pushfstring(L, "return %s", statement->text);
     size_t length;
     const char *expression = lua_tolstring(L, -1, &length);
-    if (luaL_loadbufferx(L, expression, length, "=" CHUNK, "t") == LUA_OK) {
+    if (luaL_loadbufferx(L, expression, length, "=" REPL_CHUNK, "t") == LUA_OK) {
         return true;
     }
     bool early = ends_early(L);
-    if (luaL_loadbufferx(L, statement->text, strlen(statement->text), "=" CHUNK, "t") == LUA_OK) {
+    if (luaL_loadbufferx(L, statement->text, strlen(statement->text), "=" REPL_CHUNK, "t") ==
+        LUA_OK) {
         return true;
     }
     statement->incomplete = early || ends_early(L);
@@ -367,7 +367,7 @@ static void print_failure(const struct repl *repl, const struct sandbox_failure 
         fprintf(stderr, "cancelled%s\n", terminal_plain(&repl->err));
         return;
     }
-    if (failure->line > 0 && strcmp(failure->script, CHUNK) != 0) {
+    if (failure->line > 0 && strcmp(failure->script, REPL_CHUNK) != 0) {
         fprintf(stderr, "%s, line %d: ", failure->script, failure->line);
     } else if (failure->line > 0) {
         fprintf(stderr, "line %d: ", failure->line);

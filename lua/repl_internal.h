@@ -14,7 +14,8 @@
 #include "lua/terminal.h"
 
 #define REPL_MAX_INPUTS 100
-#define REPL_NO_BUDGET  1e9 /* seconds of processor time: thirty years */
+#define REPL_CHUNK      "repl.lua" /* how errors name what was typed */
+#define REPL_NO_BUDGET  1e9        /* seconds of processor time: thirty years */
 
 /* A file that was opened, and what it was then. */
 struct repl_file {

@@ -293,7 +293,7 @@ static void print_made(const struct making *making)
 static int raise_outcome(lua_State *L, const struct making *making)
 {
     struct error e = making->outcome.error;
-    if (making->outcome.script[0] && making->outcome.line > 0) {
+    if (making->outcome.line > 0 && strcmp(making->outcome.script, REPL_CHUNK) != 0) {
         error_prefix(&e, "%s, line %d", making->outcome.script, making->outcome.line);
     }
     return e.code == ERROR_CANCELLED ? sandbox_raise_final(L, &e) : sandbox_raise(L, &e);

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import termios
 import time
 
 import pytest
@@ -159,8 +160,11 @@ def test_leaving(repl):
     terminal.signal(signal.SIGINT)
     terminal.prompt()
     assert terminal.ask("1") == "1\n"
+    assert not termios.tcgetattr(terminal.fd)[3] & termios.ICANON
     terminal.signal(signal.SIGHUP)
     assert terminal.end() == 0
+    modes = termios.tcgetattr(terminal.fd)[3]
+    assert modes & termios.ICANON and modes & termios.ECHO
 
 
 def test_arguments(repl, clip):
@@ -300,6 +304,21 @@ def test_save(repl, clip):
     for i in range(1, 121):
         (repl.folder / f"n{i}.txt").unlink()
     assert repl.made() == ["again.mp4", "made.txt", "o.mkv", "small.mp4"]
+    assert terminal.leave() == 0
+
+
+def test_save_pictures_and_alternatives(repl, clip):
+    terminal = repl(clip)
+    said = terminal.ask('save({ format="jpg", each_picture=true, '
+                        'source:at{ 0, 1, 2 }:encode{ codec="mjpeg" } }, "pictures")')
+    assert said.count(".jpg  ") == 3 and "pictures/clip-1.jpg" in said
+    assert len(os.listdir(repl.folder / "pictures")) == 3
+    other = 'otherwise=function() return { format="mp4", source.video:copy() } end'
+    terminal.ask(f'save({{ {SMALL}, not_larger_than=100, {other} }}, "other.mp4")')
+    assert terminal.ask('av.open("other.mp4").video.width') == "320\n"
+    said = terminal.ask(f'save({{ {SMALL}, not_larger_than=100, otherwise=error }}, "bad.mp4")')
+    assert said.startswith("line 1: ")
+    assert repl.made() == ["other.mp4", "pictures"]
     assert terminal.leave() == 0
 
 
