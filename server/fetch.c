@@ -94,6 +94,8 @@ static void fetch_free(struct fetch *fetch)
     struct fetcher *fetcher = fetch->fetcher;
     if (fetch->broken)
         TAILQ_REMOVE(&fetcher->broken, fetch, link);
+    if (fetch->abandoned)
+        TAILQ_REMOVE(&fetcher->abandoned, fetch, link);
     if (fetch->active) {
         fetch->caller->active--;
         fetcher->active--;
@@ -134,9 +136,11 @@ void fetch_end(struct fetch *fetch)
     struct problem problem = fetch->problem;
     const struct fetch_events *events = fetch->events;
     void *opaque = fetch->opaque;
+    bool abandoned = fetch->abandoned;
     fetch->problem.details = NULL; /* the copy has them */
     fetch_free(fetch);
-    events->done(opaque, problem.code ? &problem : NULL);
+    if (!abandoned)
+        events->done(opaque, problem.code ? &problem : NULL);
     problem_finish(&problem);
 }
 
@@ -151,11 +155,20 @@ void fetch_end_soon(struct fetch *fetch)
     give_turns(fetch->fetcher);
 }
 
+/* The thread that looks a name up can't be stopped. Until it is done, or the time for a connection
+ * is over, the fetch keeps its place among the active: so their number bounds that of threads. */
 void fetch_cancel(struct fetch **fetch)
 {
-    if (*fetch)
-        fetch_free(*fetch);
+    struct fetch *cancelled = *fetch;
     *fetch = NULL;
+    if (!cancelled)
+        return;
+    if (cancelled->easy && !cancelled->resolved && !cancelled->broken) {
+        cancelled->abandoned = true;
+        TAILQ_INSERT_TAIL(&cancelled->fetcher->abandoned, cancelled, link);
+    } else {
+        fetch_free(cancelled);
+    }
 }
 
 /* ---- the fetcher ---- */
@@ -201,6 +214,7 @@ int fetcher_create(struct fetcher **fetcher, uv_loop_t *loop, const struct confi
     made->timeout = config->download_timeout;
     made->stall_timeout = config->stall_timeout;
     TAILQ_INIT(&made->broken);
+    TAILQ_INIT(&made->abandoned);
     TAILQ_INIT(&made->callers);
     table_init(&made->callers_by_name);
     (void)uv_timer_init(loop, &made->turn);
@@ -220,6 +234,12 @@ void fetcher_destroy(struct fetcher **fetcher)
     if (!closing)
         return;
     *fetcher = NULL;
+    struct fetch *fetch;
+    while ((fetch = TAILQ_FIRST(&closing->abandoned))) {
+        TAILQ_REMOVE(&closing->abandoned, fetch, link);
+        fetch->abandoned = false;
+        fetch_free(fetch);
+    }
     fetch_loop_destroy(&closing->curl);
     address_rules_destroy(&closing->rules);
     table_finish(&closing->callers_by_name);

@@ -30,7 +30,8 @@ struct fetcher {
     int64_t max_bytes;
     int64_t timeout, stall_timeout; /* milliseconds */
     int active;
-    TAILQ_HEAD(, fetch) broken; /* failed where nobody may be called; their end is near */
+    TAILQ_HEAD(, fetch) broken;    /* failed where nobody may be called; their end is near */
+    TAILQ_HEAD(, fetch) abandoned; /* cancelled while a name is looked up */
     TAILQ_HEAD(, fetch_caller) callers;
     struct table callers_by_name;
     uv_timer_t turn; /* gives out turns, never from within a caller's call */
@@ -44,7 +45,7 @@ struct fetch {
     const struct fetch_events *events;
     void *opaque;
     bool active, paused;
-    bool broken;            /* in fetcher->broken, by link */
+    bool broken, abandoned; /* in that list of the fetcher's, by link */
     struct problem problem; /* why it fails */
 
     CURL *easy;
@@ -55,6 +56,7 @@ struct fetch {
     /* Of the present request. */
     size_t header_bytes;
     bool body_begun;
+    bool resolved;   /* an address is known */
     bool connecting; /* a socket was made for it */
     bool forbidden;  /* an address was refused */
 };

@@ -9,8 +9,6 @@
 
 #include "server/fetch_internal.h"
 
-#define CONNECTIONS_KEPT 16
-
 struct fetch_loop {
     uv_loop_t *loop;
     CURLM *multi;
@@ -162,7 +160,6 @@ int fetch_loop_create(struct fetch_loop **curl, uv_loop_t *loop)
     (void)curl_multi_setopt(made->multi, CURLMOPT_SOCKETDATA, made);
     (void)curl_multi_setopt(made->multi, CURLMOPT_TIMERFUNCTION, on_timer_change);
     (void)curl_multi_setopt(made->multi, CURLMOPT_TIMERDATA, made);
-    (void)curl_multi_setopt(made->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
     *curl = made;
     return 0;
 }

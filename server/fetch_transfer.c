@@ -24,6 +24,9 @@ static curl_socket_t on_socket_wanted(void *opaque, curlsocktype purpose,
                                       struct curl_sockaddr *address)
 {
     struct fetch *fetch = opaque;
+    fetch->resolved = true;
+    if (fetch->abandoned)
+        return CURL_SOCKET_BAD;
     if (purpose != CURLSOCKTYPE_IPCXN ||
         !address_allowed(fetch->fetcher->rules, fetch->url.host, &address->addr, fetch->url.port)) {
         fetch->forbidden = true;
@@ -33,13 +36,17 @@ static curl_socket_t on_socket_wanted(void *opaque, curlsocktype purpose,
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/* The connection is there, perhaps one that is used again; nothing has been said on it. */
+/* The connection is there, even if it should be one that is used again; nothing has been said on
+ * it. */
 static int on_connected(void *opaque, char *address, char *local, int port, int local_port)
 {
     struct fetch *fetch = opaque;
     struct sockaddr_storage parsed;
     (void)local;
     (void)local_port;
+    fetch->resolved = true;
+    if (fetch->abandoned)
+        return CURL_PREREQFUNC_ABORT;
     if (port == fetch->url.port && address_parse(address, &parsed) &&
         address_allowed(fetch->fetcher->rules, fetch->url.host, (struct sockaddr *)&parsed,
                         fetch->url.port))
@@ -151,7 +158,8 @@ static bool set_options(CURL *easy, struct fetch *fetch)
         long value;
     } numbers[] = {
         {CURLOPT_NOSIGNAL, 1},
-        {CURLOPT_QUICK_EXIT, 1}, /* the end of a fetch doesn't wait for a name server */
+        {CURLOPT_QUICK_EXIT, 1},   /* the end of a fetch doesn't wait for a name server */
+        {CURLOPT_FORBID_REUSE, 1}, /* what one answer leaves behind is not for another job */
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
         {CURLOPT_HTTP09_ALLOWED, 0},
@@ -206,7 +214,7 @@ static int send_request(struct fetch *fetch)
     if (left == 0)
         return fail_late(fetch);
     fetch->header_bytes = 0;
-    fetch->body_begun = fetch->connecting = fetch->forbidden = false;
+    fetch->body_begun = fetch->resolved = fetch->connecting = fetch->forbidden = false;
     if (curl_easy_setopt(fetch->easy, CURLOPT_CURLU, fetch->url.parts) != CURLE_OK ||
         curl_easy_setopt(fetch->easy, CURLOPT_TIMEOUT_MS, (long)left) != CURLE_OK ||
         fetch_loop_add(fetch->fetcher->curl, fetch->easy) < 0)
@@ -334,7 +342,7 @@ static int judge(struct fetch *fetch, CURLcode result)
 
 void fetch_transfer_over(struct fetch *fetch, CURLcode result)
 {
-    if (judge(fetch, result) <= 0)
+    if (fetch->abandoned || judge(fetch, result) <= 0)
         fetch_end(fetch);
 }
 
