@@ -18,6 +18,9 @@
 #include "engine/compat.h"
 #include "engine/mux_internal.h"
 
+/* Seconds by which a track may end before its input does: sound in packets, pictures left out. */
+static const double LENGTH_TOLERANCE = 1;
+
 enum {
     QUEUE_PACKETS = 64,
     QUEUE_BYTES = 8 << 20,
@@ -277,6 +280,10 @@ static int take_packet(struct mux *mux, struct mux_track *track, AVPacket *packe
     if (!retime(track, packet))
         return 0;
     track->received++;
+    if (packet->pts != AV_NOPTS_VALUE) {
+        double reached = (double)(packet->pts + packet->duration) * av_q2d(packet->time_base);
+        track->reached = isnan(track->reached) ? reached : fmax(track->reached, reached);
+    }
     if (track->picture) { /* it is in the header */
         track->packets++;
         track->bytes += packet->size;
@@ -298,7 +305,21 @@ static const char *kind_name(enum AVMediaType kind)
     return name ? name : "data";
 }
 
-static int end_track(struct mux *mux, int number)
+/* What was written of a track must reach as far as its producer says that it goes. */
+static int check_length(struct mux *mux, int number, int64_t end)
+{
+    const struct mux_track *track = &mux->tracks[number];
+    double promised = (double)end / AV_TIME_BASE;
+    bool retimed = track->time_factor != 1 || track->time_offset != 0;
+    if (end == AV_NOPTS_VALUE || track->sparse || retimed || isnan(track->reached) ||
+        track->reached + LENGTH_TOLERANCE >= promised)
+        return 0;
+    return error_set(&mux->stage.task.error, ERROR_ENCODE_FAILED,
+                     "track %d of '%s' (%s) ends at %.2f s, its input at %.2f s", number + 1,
+                     mux->name, kind_name(track->kind), track->reached, promised);
+}
+
+static int end_track(struct mux *mux, int number, int64_t end)
 {
     struct mux_track *track = &mux->tracks[number];
     int code = 0;
@@ -311,7 +332,7 @@ static int end_track(struct mux *mux, int number)
         code = error_set(&mux->stage.task.error, ERROR_ENCODE_FAILED,
                          "track %d of '%s' (%s) is empty: nothing came of its input", number + 1,
                          mux->name, kind_name(track->kind));
-    return code;
+    return code == 0 ? check_length(mux, number, end) : code;
 }
 
 static int take_item(struct mux *mux, struct queue_item *item)
@@ -326,7 +347,7 @@ static int take_item(struct mux *mux, struct queue_item *item)
         code = take_packet(mux, track, item->packet);
         break;
     case QUEUE_END:
-        code = end_track(mux, item->input);
+        code = end_track(mux, item->input, item->end);
         break;
     case QUEUE_FRAME:
         break;

@@ -38,6 +38,7 @@ struct mux_track {
 
     int64_t last_dts; /* on the stream's time base */
     int64_t received, packets, bytes;
+    double reached; /* seconds: the furthest end of a packet that came */
     double start, end;
     _Atomic int64_t time; /* AV_TIME_BASE units written; AV_NOPTS_VALUE before */
     _Atomic bool finished;

@@ -88,7 +88,7 @@ static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_e
     track->kind = type.kind;
     track->last = &track->first;
     track->last_dts = AV_NOPTS_VALUE;
-    track->start = track->end = NAN;
+    track->start = track->end = track->reached = NAN;
     track->demuxer = "";
     atomic_store(&track->time, AV_NOPTS_VALUE);
 
