@@ -611,6 +611,19 @@ static int add_input(struct filter *filter, struct plan_edge edge)
     return 0;
 }
 
+static const struct frame_spec *consumer_spec(const struct run *run, int node)
+{
+    const struct stage *consumer = run->nodes[node].stage;
+    switch (run->plan->nodes[node]->kind) {
+    case PLAN_MEASURE:
+        return measure_spec(consumer);
+    case PLAN_PALETTE:
+        return palettize_spec(consumer);
+    default:
+        return encode_spec(consumer);
+    }
+}
+
 static int collect(struct filter *filter, int component, const int *consumers, int consumer_count)
 {
     const struct run *run = filter->stage.run;
@@ -639,10 +652,7 @@ static int collect(struct filter *filter, int component, const int *consumers, i
     for (int i = 0; i < consumer_count; i++) {
         struct filter_output *output = &filter->outputs[filter->output_count++];
         output->edge = run->plan->nodes[consumers[i]]->inputs[0];
-        const struct stage *consumer = run->nodes[consumers[i]].stage;
-        bool measures = run->plan->nodes[consumers[i]]->kind == PLAN_MEASURE;
-        if (frame_spec_copy(&output->spec,
-                            measures ? measure_spec(consumer) : encode_spec(consumer)) < 0)
+        if (frame_spec_copy(&output->spec, consumer_spec(run, consumers[i])) < 0)
             return ERROR_OUT_OF_MEMORY;
     }
     return 0;

@@ -11,6 +11,7 @@
  * and checked.
  */
 #include <libavutil/avutil.h>
+#include <libavutil/opt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,9 @@ static void drop_packets(struct mux_track *track)
 
 static void close_container(struct mux *mux)
 {
+    /* After a failure: the GIF muxer lets go of its last packet only here. */
+    if (mux->header_written && !mux->finished && strcmp(mux->context->oformat->name, "gif") == 0)
+        av_write_trailer(mux->context);
     if (mux->context)
         io_free_write(&mux->context->pb);
     avformat_free_context(mux->context);
@@ -361,8 +365,28 @@ static int take_item(struct mux *mux, struct queue_item *item)
 
 /* ---- the end ---- */
 
+/* Animations tell of each picture how long it is shown, which their muxers take from the next; the
+ * last one's time they must be told. */
+static void tell_last_delay(struct mux *mux)
+{
+    static const char *const animations[] = {"gif", "apng"};
+    const struct mux_track *track = &mux->tracks[0];
+    AVFormatContext *context = mux->context;
+    if (track->packets == 0 || isnan(track->end))
+        return;
+    double start = (double)track->last_dts * av_q2d(track->stream->time_base);
+    int64_t hundredths = llrint((track->end - start) * 100);
+    AVRational delay = {(int)FFMIN(FFMAX(hundredths, 0), UINT16_MAX), 100};
+    if (strcmp(context->oformat->name, animations[0]) == 0)
+        av_opt_set_int(context->priv_data, "final_delay", delay.num, 0);
+    else if (strcmp(context->oformat->name, animations[1]) == 0)
+        av_opt_set_q(context->priv_data, "final_delay", delay, 0);
+}
+
 static int finish_file(struct mux *mux)
 {
+    tell_last_delay(mux);
+    mux->finished = true;
     int code = av_write_trailer(mux->context);
     if (code >= 0) {
         avio_flush(mux->context->pb);

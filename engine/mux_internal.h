@@ -60,6 +60,7 @@ struct mux {
     struct io_account account;
     AVPacket *packet;
     bool header_written, interleaved; /* interleaved: the first packets went out */
+    bool finished;                    /* the trailer is written */
     size_t held;                      /* bytes that wait */
 };
 

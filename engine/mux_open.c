@@ -401,7 +401,13 @@ static int header_options(struct mux *mux, AVDictionary **options)
 {
     const AVClass *class = mux->context->oformat->priv_class;
     bool has = class && av_opt_find(&class, "movflags", NULL, 0, AV_OPT_SEARCH_FAKE_OBJ);
-    return has && mux->node->faststart ? av_dict_set(options, "movflags", "+faststart", 0) : 0;
+    int code = 0;
+    if (has && mux->node->faststart)
+        code = av_dict_set(options, "movflags", "+faststart", 0);
+    for (int i = 0; i < mux->node->settings.count && code >= 0; i++)
+        code = av_dict_set(options, mux->node->settings.list[i].name,
+                           mux->node->settings.list[i].value, 0);
+    return code;
 }
 
 int mux_write_header(struct mux *mux)

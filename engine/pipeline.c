@@ -7,6 +7,7 @@
  */
 #include "engine/pipeline.h"
 
+#include <libavutil/avstring.h>
 #include <libavutil/mem.h>
 #include <math.h>
 #include <stdio.h>
@@ -49,6 +50,27 @@ int run_output_path(struct run *run, int output, int number, const char *name, c
     int code = options->output_path(options->opaque, output, number, name, path, size);
     pthread_mutex_unlock(&run->path_lock);
     return code < 0 ? error_set(e, code, "there is no place for '%s'", name) : 0;
+}
+
+int run_scratch(struct run *run, char *path, size_t size, struct error *e)
+{
+    int output = 0;
+    while (output < run->plan->node_count &&
+           !(run->reached[output] && run->plan->nodes[output]->kind == PLAN_OUTPUT))
+        output++;
+    if (output == run->plan->node_count)
+        return error_set(e, ERROR_INTERNAL, "there is no output to put frames aside for");
+    char name[256];
+    plan_output_name(run->plan, output, 0, name, sizeof name);
+    int code = run_output_path(run, output, 0, name, path, size, e);
+    if (code < 0)
+        return code;
+    char *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path] = '\0';
+    else
+        av_strlcpy(path, ".", size);
+    return 0;
 }
 
 /* ---- from plan to stages ---- */
@@ -156,6 +178,19 @@ static int make_measure(struct run *run, int node, struct error *e)
     return measure_create(run, node, &run->nodes[node].stage, e);
 }
 
+static int make_palette(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    int code = palettize_create(run, node, &entry->stage, e);
+    if (code < 0)
+        return code;
+    entry->frames = calloc(1, sizeof(struct port *));
+    if (!entry->frames)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    entry->frames[0] = &entry->stage->task.ports[0];
+    return 0;
+}
+
 static struct port *find_feed(const struct run *run, int node)
 {
     struct plan_edge edge = node_of(run, node)->inputs[0];
@@ -165,6 +200,13 @@ static struct port *find_feed(const struct run *run, int node)
 static int feed_measure(struct run *run, int node, struct error *e)
 {
     return measure_connect(run->nodes[node].stage, find_feed(run, node), e);
+}
+
+static int feed_palette(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    entry->feed = find_feed(run, node);
+    return task_connect(entry->feed, &entry->stage->task, 0, e);
 }
 
 static int feed_encode(struct run *run, int node, struct error *e)
@@ -209,7 +251,8 @@ static int make_filter(struct run *run, int component, struct error *e)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
     int count = 0;
     for (int i = 0; i < run->plan->node_count; i++)
-        if ((reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE)) &&
+        if ((reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE) ||
+             reached(run, i, PLAN_PALETTE)) &&
             run->nodes[node_of(run, i)->inputs[0].node].component == component)
             consumers[count++] = i;
     struct stage *stage = NULL;
@@ -257,7 +300,11 @@ static int make_stages(struct run *run, struct error *e)
     if (code == 0)
         code = make_each(run, PLAN_MEASURE, make_measure, e);
     if (code == 0)
+        code = make_each(run, PLAN_PALETTE, make_palette, e);
+    if (code == 0)
         code = make_filters(run, e);
+    if (code == 0)
+        code = make_each(run, PLAN_PALETTE, feed_palette, e);
     if (code == 0)
         code = make_each(run, PLAN_ENCODE, feed_encode, e);
     if (code == 0)
@@ -317,6 +364,7 @@ struct watch {
     double percent;  /* the highest told so far; NAN before */
     double expected; /* seconds of output; NAN if unknown */
     bool by_source;  /* output time says nothing about how much is done */
+    bool twice;      /* everything passes twice: once read, once written */
 };
 
 static double now(void)
@@ -347,6 +395,7 @@ static void watch_init(struct watch *watch, struct run *run)
         if (!run->reached[i])
             continue;
         const struct plan_node *node = node_of(run, i);
+        watch->twice |= node->kind == PLAN_PALETTE;
         if (node->kind == PLAN_PICK || node->kind == PLAN_MEASURE ||
             (node->kind == PLAN_FILTER && changes_time(node)))
             watch->by_source = true;
@@ -417,6 +466,8 @@ static void watch_measure(struct watch *watch, struct pipeline_progress *progres
     int pictures = planned_pictures(run);
     if (watch->by_source || isnan(watch->expected))
         fraction = source_fraction(run);
+    else if (watch->twice)
+        fraction = (fmax(source_fraction(run), 0) + fmin(fraction, 1)) / 2;
     if (isnan(fraction) && pictures > 0)
         fraction = (double)atomic_load(&run->frames) / pictures;
     double percent = ended ? 100 : fmin(100 * fraction, 99.9);

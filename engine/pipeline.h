@@ -79,7 +79,8 @@ struct pipeline_options {
     int threads; /* for decoders, filters and encoders each; 0: as they choose by the machine */
     struct pipeline_control *control; /* may be NULL */
     /* Writes the path to create for the nth file of an output; returns 0 or an error code. Called
-     * on pipeline threads, one call at a time. */
+     * on pipeline threads, one call at a time; for some files more than once, as stages put frames
+     * aside in files without a name in the folder of the first output. */
     int (*output_path)(void *opaque, int output, int number, const char *name, char *path,
                        size_t size);
     /* Called on the thread that runs the pipeline, about every period_ms, and once at the end.

@@ -64,9 +64,9 @@ struct run {
 
 struct run_node {
     struct port **packets; /* input: by pad; encode: [0] */
-    struct port **frames;  /* input (decoded) and pick: by pad */
-    struct port *feed;     /* encode, measure: where its frames come from */
-    struct stage *stage;   /* encode, measure, output, input */
+    struct port **frames;  /* input (decoded), pick and palette: by pad */
+    struct port *feed;     /* encode, measure, palette: where its frames come from */
+    struct stage *stage;   /* encode, measure, palette, output, input */
     int component;         /* filter: the graph it belongs to, from 1 */
 };
 
@@ -94,7 +94,7 @@ const struct source_progress *demux_progress(const struct stage *stage);
 
 int decode_create(struct run *run, int node, int pad, struct stage **out, struct error *e);
 int pick_create(struct run *run, struct plan_file *file, struct stage **out, struct error *e);
-/* Ports: one for each encode or measure node in `consumers`. */
+/* Ports: one for each encode, measure or palette node in `consumers`. */
 int filter_create(struct run *run, int component, const int *consumers, int consumer_count,
                   struct stage **out, struct error *e);
 int encode_create(struct run *run, int node, struct stage **out, struct error *e);
@@ -103,6 +103,10 @@ const struct frame_spec *encode_spec(const struct stage *stage);
 int subtitle_create(struct run *run, int node, struct stage **out, struct error *e);
 int mux_create(struct run *run, int node, struct stage **out, struct error *e);
 int pictures_create(struct run *run, int node, struct stage **out, struct error *e);
+
+int palettize_create(struct run *run, int node, struct stage **out, struct error *e);
+/* What it takes: RGB of one size. */
+const struct frame_spec *palettize_spec(const struct stage *stage);
 
 int measure_create(struct run *run, int node, struct stage **out, struct error *e);
 /* Leads the frames of a port to it. */
@@ -122,5 +126,7 @@ double pictures_time(const struct stage *stage);
 /* Calls options->output_path, one at a time. */
 int run_output_path(struct run *run, int output, int number, const char *name, char *path,
                     size_t size, struct error *e);
+/* The folder for what a stage puts aside: that of the run's first output. */
+int run_scratch(struct run *run, char *path, size_t size, struct error *e);
 
 #endif

@@ -13,6 +13,7 @@
  *           packets; what needs frames decodes them, once for all consumers.
  *   pick    some single frames of a video stream, each found by seeking; one pad of frames.
  *   filter  one libavfilter filter; pads as the filter has them.
+ *   palette frames in few colours, all from one palette; one pad of frames, for an encoder.
  *   encode  one encoder; one pad of packets.
  *   copy    packets as they are, possibly through a bitstream filter; one pad of packets.
  *   measure frames to nowhere, for what filters say of them; no pads.
@@ -41,6 +42,7 @@ enum plan_kind {
     PLAN_INPUT,
     PLAN_PICK,
     PLAN_FILTER,
+    PLAN_PALETTE,
     PLAN_ENCODE,
     PLAN_COPY,
     PLAN_MEASURE,
@@ -97,6 +99,14 @@ int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edg
                     int input_count, const struct plan_option *options, int option_count,
                     struct error *e);
 
+/* Brings video (frames, or an input's stream, which is then decoded) down to the colours of one
+ * palette, which is made of all its frames (palette.h); an encoder takes them from there. They are
+ * put aside on disk until the last has come. Options: colors (2 to 256; 256), dither (sierra2_4a),
+ * bayer_scale, alpha_threshold, stable, tolerance as in struct palette_mapper_options, transparency
+ * (true: keep an entry for it). */
+int plan_add_palette(struct plan *plan, struct plan_edge input, const struct plan_option *options,
+                     int option_count, struct error *e);
+
 /* Encodes frames (or an input's stream, which is then decoded). codec is a codec's name ("h264",
  * for which the engine picks the encoder) or an encoder's ("libx264"). Options that the engine
  * reads itself:
@@ -139,9 +149,12 @@ struct plan_output {
     bool faststart;    /* mp4 family: index in front; others: nothing */
     int64_t max_size;  /* bytes; 0: only the policy's limit. Exceeded: limit_exceeded */
     bool each_picture; /* one file a packet of the only track, named "<stem>-<n>.<ext>" */
+    const struct plan_option *options; /* the muxer's own: loop of gif and webp, plays of apng */
+    int option_count;
 };
 
-/* Checks that the container takes every codec, and so many tracks of a kind; that no track goes on
+/* A track of a palette stands alone in its file, since the others would wait for its last frame.
+ * Checks that the container takes every codec, and so many tracks of a kind; that no track goes on
  * for ever; and makes the name safe: no folder, the format's extension, not the same twice. */
 int plan_add_output(struct plan *plan, const struct plan_output *output, struct error *e);
 

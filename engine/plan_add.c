@@ -143,6 +143,10 @@ int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e)
     if (code < 0) {
         return code;
     }
+    code = plan_refuse_palette(plan, input, "a measure", e);
+    if (code < 0) {
+        return code;
+    }
     if (plan->nodes[input.node]->endless) {
         error_set(e, ERROR_INVALID_OPTION, "what is to be measured would never end");
         error_place(e, "measure", NULL, "a source with a duration, or a trim after it");

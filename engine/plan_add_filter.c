@@ -202,6 +202,9 @@ static int check_pads(const struct plan *plan, const AVFilterContext *context,
         char what[96];
         snprintf(what, sizeof what, "filter '%s'", name);
         int code = plan_check_frames(plan, node->inputs[i], what, e);
+        if (code >= 0) {
+            code = plan_refuse_palette(plan, node->inputs[i], what, e);
+        }
         if (code < 0) {
             error_place(e, name, NULL, NULL);
             return code;

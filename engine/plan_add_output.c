@@ -211,6 +211,72 @@ static int check_tracks(const struct plan *plan, const struct plan_output *outpu
     return 0;
 }
 
+/* The others would pile up until the palette's last frame has been read. */
+static int check_palettes(const struct plan *plan, const struct plan_output *output,
+                          struct error *e)
+{
+    for (int i = 0; output->track_count > 1 && i < output->track_count; i++) {
+        struct plan_edge from = plan->nodes[output->tracks[i].node]->inputs[0];
+        if (plan->nodes[from.node]->kind == PLAN_PALETTE) {
+            char path[32];
+            snprintf(path, sizeof path, "tracks[%d]", i + 1);
+            error_set(e, ERROR_INVALID_OPTION,
+                      "track %d has a palette of its own: no other fits beside it", i + 1);
+            error_place(e, path, NULL, "a file with this track only");
+            return ERROR_INVALID_OPTION;
+        }
+    }
+    return 0;
+}
+
+/* Options of muxers that scripts may set. */
+static const struct {
+    const char *muxer, *option;
+} muxer_options[] = {{"gif", "loop"}, {"webp", "loop"}, {"apng", "plays"}};
+
+static int check_option(const struct format *format, AVFormatContext *scratch,
+                        const struct plan_option *option, struct error *e)
+{
+    bool allowed = false;
+    char names[64] = "";
+    for (size_t i = 0; i < sizeof muxer_options / sizeof *muxer_options; i++) {
+        if (!strcmp(muxer_options[i].muxer, format->muxer)) {
+            allowed |= !strcmp(muxer_options[i].option, option->name);
+            av_strlcatf(names, sizeof names, "%s%s", *names ? ", " : "", muxer_options[i].option);
+        }
+    }
+    const AVClass *class = scratch->oformat->priv_class;
+    const AVOption *known =
+        allowed ? av_opt_find(&class, option->name, NULL, 0, AV_OPT_SEARCH_FAKE_OBJ) : NULL;
+    if (!known) {
+        error_set(e, ERROR_INVALID_OPTION, "%s has no option '%.64s'", format->name, option->name);
+        error_place(e, option->name, option->value, *names ? names : NULL);
+        return ERROR_INVALID_OPTION;
+    }
+    int averror = av_opt_set(scratch->priv_data, option->name, option->value, 0);
+    return averror < 0
+               ? plan_refuse_value(e, format->name, option->name, option, known, class, averror)
+               : 0;
+}
+
+static int check_options(const struct plan_output *output, const struct format *format,
+                         struct error *e)
+{
+    AVFormatContext *scratch = NULL;
+    int code = 0;
+    if (output->option_count > 0) {
+        const AVOutputFormat *muxer = av_guess_format(format->muxer, NULL, NULL);
+        code = avformat_alloc_output_context2(&scratch, muxer, NULL, NULL) < 0
+                   ? plan_out_of_memory(e)
+                   : 0;
+    }
+    for (int i = 0; code >= 0 && i < output->option_count; i++) {
+        code = check_option(format, scratch, &output->options[i], e);
+    }
+    avformat_free_context(scratch);
+    return code;
+}
+
 static int check_references(const struct plan *plan, const struct plan_output *output,
                             struct error *e)
 {
@@ -368,7 +434,13 @@ int plan_add_output(struct plan *plan, const struct plan_output *output, struct 
     }
     int code = check_tracks(plan, output, format, e);
     if (code >= 0) {
+        code = check_palettes(plan, output, e);
+    }
+    if (code >= 0) {
         code = check_references(plan, output, e);
+    }
+    if (code >= 0) {
+        code = check_options(output, format, e);
     }
     if (code < 0) {
         return code;
@@ -376,6 +448,11 @@ int plan_add_output(struct plan *plan, const struct plan_output *output, struct 
     struct plan_node *node = NULL;
     code = plan_node_alloc(&node, plan, PLAN_OUTPUT, output->tracks, output->track_count, e);
     if (code < 0) {
+        return code;
+    }
+    code = plan_settings_copy(&node->settings, output->options, output->option_count, e);
+    if (code < 0) {
+        plan_node_free(node);
         return code;
     }
     node->name = make_name(plan, output->name, format);

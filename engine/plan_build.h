@@ -35,6 +35,10 @@ const struct media_stream *plan_edge_stream(const struct plan *plan, struct plan
 int plan_check_frames(const struct plan *plan, struct plan_edge edge, const char *what,
                       struct error *e);
 
+/* ERROR_INVALID_OPTION if the edge is a palette's, of which only encoders take frames. */
+int plan_refuse_palette(const struct plan *plan, struct plan_edge edge, const char *what,
+                        struct error *e);
+
 /* Reads the options common to tracks (language, title, default, forced): 1 if it is one and is
  * good, 0 if it is another, or an error code. */
 int plan_check_track_option(const struct plan_option *option, struct error *e);

@@ -290,7 +290,8 @@ static void load_nodes(const struct plan *plan, struct plan_load *loads, int las
             loads[i].width = stream->width;
             loads[i].height = stream->height;
             loads[i].frames = node->time_count;
-        } else if (node->kind == PLAN_ENCODE || node->kind == PLAN_COPY) {
+        } else if (node->kind == PLAN_ENCODE || node->kind == PLAN_COPY ||
+                   node->kind == PLAN_PALETTE) {
             loads[i] = stream ? load_of_stream(plan->nodes[from.node], from.pad) : loads[from.node];
         }
     }
@@ -390,7 +391,7 @@ static double input_decodes(const struct plan *plan, const bool *reached, int nu
         for (int i = number_of_input + 1; i < plan->node_count && !decoded; i++) {
             const struct plan_node *node = plan->nodes[i];
             bool frames = node->kind == PLAN_FILTER || node->kind == PLAN_ENCODE ||
-                          node->kind == PLAN_MEASURE;
+                          node->kind == PLAN_MEASURE || node->kind == PLAN_PALETTE;
             for (int k = 0; reached[i] && frames && k < node->input_count; k++) {
                 decoded |= node->inputs[k].node == number_of_input && node->inputs[k].pad == pad;
             }
@@ -414,6 +415,8 @@ static double node_cost(const struct plan *plan, const bool *reached, const stru
         return pick_cost(node, plan_edge_stream(plan, node->inputs[0]), load);
     case PLAN_FILTER:
         return filter_cost(node, load);
+    case PLAN_PALETTE: /* counted, put aside, read back, dithered */
+        return pixels(load) * 20;
     case PLAN_ENCODE:
         return encode_cost(node, load);
     case PLAN_COPY:

@@ -58,6 +58,8 @@ const char *explain_node_name(const struct plan_node *node)
         return "pick";
     case PLAN_FILTER:
         return node->filter->name;
+    case PLAN_PALETTE:
+        return "palette";
     case PLAN_ENCODE:
         return node->encoder->name;
     case PLAN_COPY:
@@ -128,9 +130,9 @@ static void explain_chain(const struct explain *x, struct plan_edge edge, AVBPri
     while (edge.node >= 0 && x->plan->nodes[edge.node]->kind != PLAN_INPUT) {
         const struct plan_node *node = x->plan->nodes[edge.node];
         picked |= node->kind == PLAN_PICK;
-        if (node->kind == PLAN_FILTER) {
+        if (node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE) {
             more = count == MOST;
-            filters[more ? MOST - 1 : count++] = node->filter->name;
+            filters[more ? MOST - 1 : count++] = explain_node_name(node);
         }
         edge = node->input_count ? node->inputs[0] : (struct plan_edge){-1, 0};
     }
@@ -251,6 +253,10 @@ static void print_output(const struct explain *x, int number)
     if (node->max_size) {
         av_bprintf(x->text, ", at most %lld bytes", (long long)node->max_size);
     }
+    for (int i = 0; i < node->settings.count; i++) {
+        av_bprintf(x->text, ", %s=", node->settings.list[i].name);
+        explain_clean(x->text, node->settings.list[i].value);
+    }
     if (node->metadata_from >= 0) {
         av_bprintf(x->text, ", tags of [%d]", node->metadata_from);
     }
@@ -299,6 +305,7 @@ static void explain_text(const struct explain *x)
             print_output(x, i);
             break;
         case PLAN_FILTER:
+        case PLAN_PALETTE:
         case PLAN_ENCODE:
         case PLAN_COPY:
         case PLAN_MEASURE:

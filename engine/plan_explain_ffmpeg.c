@@ -171,7 +171,8 @@ static int uses_of(const struct explain *x, struct plan_edge edge)
     int uses = 0;
     for (int i = edge.node + 1; i < x->plan->node_count; i++) {
         const struct plan_node *node = x->plan->nodes[i];
-        int times = x->reached[i] && node->kind == PLAN_FILTER ? 1 : 0;
+        bool takes = node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE;
+        int times = x->reached[i] && takes ? 1 : 0;
         for (int o = i + 1; x->reached[i] && node->kind == PLAN_ENCODE && o < x->plan->node_count;
              o++) {
             const struct plan_node *output = x->plan->nodes[o];
@@ -273,6 +274,29 @@ static void print_pick(const struct explain *x, AVBPrint *graph, const struct in
     }
 }
 
+/* What comes nearest to a palette of ours. */
+static void print_palette(AVBPrint *graph, const struct plan_node *node, int number)
+{
+    const char *colors = plan_setting(node, "colors");
+    const char *transparency = plan_setting(node, "transparency");
+    bool opaque = transparency && (*transparency == '0' || *transparency == 'f');
+    av_bprintf(graph, "split[f%da][f%db];[f%da]palettegen=max_colors=", number, number, number);
+    print_value(graph, colors ? colors : "256");
+    av_bprintf(graph,
+               "%s[f%dc];[f%db][f%dc]paletteuse=dither=", opaque ? ":reserve_transparent=0" : "",
+               number, number, number);
+    const char *dither = plan_setting(node, "dither");
+    print_value(graph, dither ? dither : "sierra2_4a");
+    static const char *const same[] = {"bayer_scale", "alpha_threshold"};
+    for (size_t i = 0; i < 2; i++) {
+        const char *value = plan_setting(node, same[i]);
+        if (value) {
+            av_bprintf(graph, ":%s=", same[i]);
+            print_value(graph, value);
+        }
+    }
+}
+
 static void print_graph(const struct explain *x, const struct inputs *inputs,
                         const struct labels *labels)
 {
@@ -280,15 +304,19 @@ static void print_graph(const struct explain *x, const struct inputs *inputs,
     av_bprint_init(&graph, 0, AV_BPRINT_SIZE_UNLIMITED);
     for (int i = 0; i < x->plan->node_count; i++) {
         const struct plan_node *node = x->plan->nodes[i];
-        if (!x->reached[i] || (node->kind != PLAN_FILTER && node->kind != PLAN_PICK)) {
+        bool takes = node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE;
+        if (!x->reached[i] || (!takes && node->kind != PLAN_PICK)) {
             continue;
         }
         av_bprintf(&graph, "%s", graph.len ? ";" : "");
         if (node->kind == PLAN_PICK) {
             print_pick(x, &graph, inputs, i);
         }
-        for (int k = 0; node->kind == PLAN_FILTER && k < node->input_count; k++) {
+        for (int k = 0; takes && k < node->input_count; k++) {
             print_source(x, &graph, inputs, labels, node->inputs[k]);
+        }
+        if (node->kind == PLAN_PALETTE) {
+            print_palette(&graph, node, i);
         }
         if (node->kind == PLAN_FILTER) {
             av_bprintf(&graph, "%s", node->filter->name);
@@ -455,6 +483,10 @@ static void print_output(const struct explain *x, const struct inputs *inputs,
     }
     if (node->faststart) {
         av_bprintf(x->text, " -movflags +faststart");
+    }
+    for (int i = 0; i < node->settings.count; i++) {
+        av_bprintf(x->text, " -%s ", node->settings.list[i].name);
+        print_word(x->text, node->settings.list[i].value);
     }
     if (node->max_size) {
         av_bprintf(x->text, " -fs %lld", (long long)node->max_size);

@@ -51,7 +51,7 @@ struct plan_node {
     const AVCodec *encoder; /* encode */
     char *bsf;              /* copy */
 
-    struct plan_settings settings; /* filter, encode, copy */
+    struct plan_settings settings; /* filter, palette, encode, copy, output */
 
     /* output */
     const struct format *format;

@@ -27,6 +27,7 @@ void policy_limits_init(struct policy_limits *limits)
         .max_nodes = 4096,
         .max_pixel_rate = 7680.0 * 4320 * 120,
         .max_frames = INT64_C(24) * 3600 * 120,
+        .max_spool_bytes = INT64_C(4) << 30,
     };
 }
 

@@ -22,6 +22,7 @@ struct policy_limits {
     int max_nodes;            /* of one plan */
     double max_pixel_rate;    /* pixels a second on one filter link */
     int64_t max_frames;       /* of one track */
+    int64_t max_spool_bytes;  /* of the frames that one stage puts aside on disk */
 };
 
 /* Fills in the defaults. */
