@@ -24,6 +24,13 @@ static bool exists(const char *path)
     return lstat(path, &info) == 0;
 }
 
+/* A device, a pipe, a socket: moving a file there would take it away. */
+static bool is_special(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
 /* The input that is the file at path, or NULL. */
 static const struct operation_input *input_at(const struct delivery *delivery, const char *path)
 {
@@ -48,6 +55,9 @@ static int check_free(const struct delivery *delivery, const char *path, struct 
     }
     if (is_folder(path)) {
         return error_set(e, ERROR_INVALID_OPTION, "'%s' is a folder", path);
+    }
+    if (is_special(path)) {
+        return error_set(e, ERROR_INVALID_OPTION, "'%s' is not a regular file", path);
     }
     if (exists(path) && !delivery->force) {
         return error_set(e, ERROR_INVALID_OPTION, "'%s' is there already; %s overwrites it", path,

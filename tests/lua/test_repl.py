@@ -290,6 +290,10 @@ def test_save(repl, clip):
     assert "is there already" in terminal.ask(f'save({{ {SMALL} }}, "again.mp4")')
     assert "again.mp4" in terminal.ask(
         f'save({{ {SMALL} }}, {{ path="again.mp4", force=true }})')
+    os.mkfifo(repl.folder / "pipe.mp4")
+    said = terminal.ask(f'save({{ {SMALL} }}, {{ path="pipe.mp4", force=true }})')
+    assert "is not a regular file" in said
+    (repl.folder / "pipe.mp4").unlink()
     terminal.ask(f'o = output{{ format="mkv", {SMALL} }}')
     assert "says mp4" in terminal.ask('save(o, "o.mp4")')
     assert "o.mkv" in terminal.ask('save(o, "o.mkv")')
