@@ -247,6 +247,8 @@ static int find_keyframe(struct pick *pick, double time, AVFrame *frame)
         av_packet_unref(pick->packet);
         if (seek_before(pick, target))
             code = read_keyframe(pick);
+        if (code == TASK_STOP) /* the index promised one that isn't there */
+            code = read_last_keyframe(pick, ticks);
         if (code != 0)
             return code;
     }
