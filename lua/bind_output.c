@@ -17,7 +17,7 @@
 
 static const char *const field_names[] = {
     "name",         "format", "metadata",        "chapters",  "faststart", "max_size",
-    "each_picture", "text",   "not_larger_than", "otherwise", NULL,
+    "each_picture", "text",   "not_larger_than", "otherwise", "options",   NULL,
 };
 
 const char *const *bind_output_fields(void)
@@ -180,6 +180,20 @@ static void chapters_field(lua_State *L, int table, int source, struct plan_outp
     }
 }
 
+/* options: a table of the container's own. */
+static void options_field(lua_State *L, int table, struct bind_options *options)
+{
+    int type = push_field(L, table, "options");
+    if (type != LUA_TNIL && type != LUA_TTABLE) {
+        luaL_error(L, "'options' of an output must be a table, not a %s", lua_typename(L, type));
+    }
+    int given = lua_gettop(L);
+    bind_options_begin(L, options);
+    if (type == LUA_TTABLE) {
+        bind_options_add_table(L, options, given, "an output", NULL);
+    }
+}
+
 struct tags {
     const char *names[MAX_TAGS], *values[MAX_TAGS];
     int count;
@@ -288,6 +302,7 @@ int bind_add_output(lua_State *L, int table)
     struct bind *bind = bind_of(L);
     struct plan_edge tracks[BIND_MAX_EDGES];
     struct bind_output declared = {.text = LUA_NOREF, .otherwise = LUA_NOREF};
+    struct bind_options options;
     struct tags tags;
     struct error e = {0};
 
@@ -318,6 +333,9 @@ int bind_add_output(lua_State *L, int table)
         output.name = bind->operation;
     }
     chapters_field(L, table, source, &output);
+    options_field(L, table, &options);
+    output.options = options.list;
+    output.option_count = options.count;
     add_alternative(L, table, &declared);
     metadata_field(L, table, source, &tags);
     declared.node = add_to_plan(bind, &output, &tags, &e);

@@ -292,14 +292,29 @@ static int stream_split(lua_State *L)
                            &options);
 }
 
+/* stream:palette{...}: the engine's own, called like a filter */
+static int stream_palette(lua_State *L)
+{
+    struct plan_edge edge = check_self(L, "palette")->edge;
+    struct bind_options options;
+    struct error e = {0};
+
+    check_options_table(L, "palette");
+    bind_options_begin(L, &options);
+    bind_options_add_table(L, &options, 2, "palette", NULL);
+    int node = plan_add_palette(bind_of(L)->plan, edge, options.list, options.count, &e);
+    if (node < 0) {
+        return bind_raise(L, &e);
+    }
+    bind_push_stream(L, (struct plan_edge){node, 0}, 0, INFINITY);
+    return 1;
+}
+
 /* ---- the type ---- */
 
 static const luaL_Reg methods[] = {
-    {"encode", stream_encode},
-    {"copy", stream_copy},
-    {"retime", stream_retime},
-    {"split", stream_split},
-    {NULL, NULL},
+    {"encode", stream_encode}, {"copy", stream_copy},       {"retime", stream_retime},
+    {"split", stream_split},   {"palette", stream_palette}, {NULL, NULL},
 };
 
 int bind_stream_methods(const char **names, int room)

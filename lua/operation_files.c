@@ -21,6 +21,7 @@
 #include "lua/operation_internal.h"
 
 #define PROGRESS_PERIOD_MS 250
+#define MAX_ALTERNATIVES   8  /* to a file that came out too large */
 #define MAX_PROBED         20 /* files of one job that are opened again to be described */
 
 /* ---- numbers and paths ---- */
@@ -182,9 +183,12 @@ static int run_pipeline(struct job *job, const int *nodes, int count)
 struct alternative {
     struct job *job;
     int output;
+    int otherwise;   /* the function to call, then that of what it declared */
+    int64_t largest; /* what its result may be at most; 0: anything */
+    int64_t size;    /* of the file that was too large */
 };
 
-/* Calls `otherwise`, which returns the table of an output. */
+/* Calls `otherwise`, which gets the size that came out, and returns the table of an output. */
 static int alternative_body(lua_State *L)
 {
     struct alternative *alternative = lua_touserdata(L, 1);
@@ -195,8 +199,9 @@ static int alternative_body(lua_State *L)
     if (count == BIND_MAX_OUTPUTS) {
         return luaL_error(L, "a job has at most %d outputs", BIND_MAX_OUTPUTS);
     }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, bind->outputs[alternative->output].otherwise);
-    lua_call(L, 0, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, alternative->otherwise);
+    lua_pushinteger(L, alternative->size);
+    lua_call(L, 1, 1);
     if (!lua_istable(L, -1)) {
         return luaL_error(L, "'otherwise' must return the table of an output, not a %s",
                           luaL_typename(L, -1));
@@ -204,9 +209,11 @@ static int alternative_body(lua_State *L)
     int added = bind_add_output(L, lua_gettop(L));
     struct bind_output made = bind->outputs[added];
     bind->output_count = count;
-    if (added != count || made.node < 0 || made.each_picture || made.largest > 0) {
+    if (added != count || made.node < 0 || made.each_picture) {
         return luaL_error(L, "'otherwise' must return the table of one plain output");
     }
+    alternative->largest = made.largest;
+    alternative->otherwise = made.otherwise;
     job->alternative = made.node;
     job->alternative_of = alternative->output;
     return 0;
@@ -214,19 +221,34 @@ static int alternative_body(lua_State *L)
 
 static int replace_large(struct job *job, int output)
 {
-    struct job_file *file = find_file(job, output, 0);
-    struct alternative alternative = {job, output};
+    struct alternative alternative = {
+        .job = job,
+        .output = output,
+        .otherwise = job->bind.outputs[output].otherwise,
+        .largest = job->bind.outputs[output].largest,
+    };
+    int code = 0;
 
-    if (!file || file->size <= job->bind.outputs[output].largest) {
-        return 0;
+    for (int tries = 0; code == 0 && alternative.largest > 0; tries++) {
+        /* looked up each time: the list may have moved */
+        struct job_file *file = find_file(job, output, 0);
+        if (!file || file->size <= alternative.largest) {
+            break;
+        }
+        if (tries == MAX_ALTERNATIVES) {
+            return error_set(&job->outcome->error, ERROR_LIMIT_EXCEEDED,
+                             "'%s' is still larger than %lld bytes after %d tries", file->name,
+                             (long long)alternative.largest, tries);
+        }
+        alternative.size = file->size;
+        code = operation_run_lua(job, alternative_body, &alternative);
+        if (code == 0) {
+            unlink(file->path); /* the other may have another name */
+            file->done = false;
+            code = run_pipeline(job, &job->alternative, 1);
+        }
     }
-    int code = operation_run_lua(job, alternative_body, &alternative);
-    if (code != 0) {
-        return code;
-    }
-    unlink(file->path); /* the other may have another name */
-    file->done = false;
-    return run_pipeline(job, &job->alternative, 1);
+    return code;
 }
 
 /* ---- text files ---- */

@@ -745,6 +745,65 @@ static void test_alternative(void **state)
     operation_outcome_finish(&outcome);
 }
 
+/* An alternative may have one of its own; each is told the size that was too large. */
+static void test_alternatives_in_a_row(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    static const char body[] =
+        "local function animation(width, tries)\n"
+        "  local frames = source.video:scale(width, -2):palette { colors = 16, dither = 'none' }\n"
+        "  return { format = 'gif', options = { loop = 2 }, frames:encode { codec = 'gif' },\n"
+        "    not_larger_than = %s, otherwise = function(size)\n"
+        "      job:note(('%%d %%s'):format(width, size > %s))\n"
+        "      return animation(width // 2, tries + 1) end }\n"
+        "end\n"
+        "job:output(animation(256, 0))";
+    char text[1024];
+    snprintf(text, sizeof text, body, "20000", "20000");
+    write_run(text);
+    if (run_script(&outcome) != 0)
+        fail_msg("%s", outcome.error.message);
+    assert_int_equal(json_array_size(outcome.outputs), 1);
+    assert_string_equal(json_string_value(output_field(&outcome, 0, "name")), "holiday.gif");
+    assert_true(json_integer_value(output_field(&outcome, 0, "size")) <= 20000);
+    assert_string_equal(json_string_value(json_array_get(outcome.notes, 0)), "256 true");
+    operation_outcome_finish(&outcome);
+
+    /* nothing ever fits */
+    write_run("local function same()\n"
+              "  return { format = 'mkv', source.video:copy(), not_larger_than = 10,\n"
+              "    otherwise = same }\n"
+              "end\n"
+              "job:output(same())");
+    assert_int_equal(run_script(&outcome), ERROR_LIMIT_EXCEEDED);
+    assert_non_null(strstr(outcome.error.message, "tries"));
+    operation_outcome_finish(&outcome);
+}
+
+static void test_palettes_and_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *says;
+    } cases[] = {
+        {"source.video:palette { colors = 1 }", "colors"},
+        {"source.video:palette { colours = 16 }", "did you mean 'colors'"},
+        {"source.video:palette(16)", "takes a table"},
+        {"source.video:palette():hflip()", "goes to an encoder"},
+        {"job:output { format = 'mkv', options = 5, source.video:copy() }", "must be a table"},
+        {"job:output { format = 'mkv', options = { loop = 1 }, source.video:copy() }", "no option"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct operation_outcome outcome;
+        write_run(cases[i].body);
+        assert_int_equal(run_script(&outcome), ERROR_SCRIPT);
+        if (!strstr(outcome.error.message, cases[i].says))
+            fail_msg("%s", outcome.error.message);
+        operation_outcome_finish(&outcome);
+    }
+}
+
 static void test_explain(void **state)
 {
     (void)state;
@@ -888,6 +947,8 @@ int main(void)
         cmocka_unit_test(test_name_of_an_unnamed_input),
         cmocka_unit_test(test_several_outputs),
         cmocka_unit_test(test_alternative),
+        cmocka_unit_test(test_alternatives_in_a_row),
+        cmocka_unit_test(test_palettes_and_options),
         cmocka_unit_test(test_explain),
         cmocka_unit_test(test_any_failing_json_allocation),
         cmocka_unit_test(test_any_small_lua_memory),
