@@ -398,6 +398,8 @@ enum repl_status repl_evaluate(struct repl *repl, const char *text)
 {
     struct statement statement = {.repl = repl, .text = text};
     struct sandbox_failure failure;
+    terminal_init(&repl->out, stdout); /* its width may have changed */
+    terminal_init(&repl->err, stderr);
     atomic_store(&repl->settings.control->cancel, 0);
     sandbox_renew(repl->sandbox);
     int code = sandbox_run(repl->sandbox, statement_body, &statement, &failure);
