@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "server/caller.h"
+#include "server/flood.h"
 #include "server/health.h"
 #include "server/log.h"
 #include "server/operations.h"
@@ -34,7 +35,8 @@
 /* User data of a connection: libwebsockets makes it, zeroed, for HTTP and WebSocket alike. */
 struct connection {
     struct session *session; /* NULL unless it is a WebSocket */
-    char *body;              /* of the answer that is being written; with LWS_PRE before it */
+    struct flood flood;
+    char *body; /* of the answer that is being written; with LWS_PRE before it */
     size_t size, sent;
 };
 
@@ -42,6 +44,7 @@ struct listener {
     struct server *server;
     struct lws_context *context;
     struct lws_vhost *main, *health;
+    struct flood_watch floods;
     int64_t sockets; /* open, of whatever kind */
 };
 
@@ -295,6 +298,15 @@ static int sessions_from(const struct server *server, const char *address)
     return count;
 }
 
+static void on_flood(void *opaque)
+{
+    struct session *session = opaque;
+    struct problem problem = {0};
+    problem_set(&problem, "rate_limited", "too many control frames");
+    session_send_error(session, &problem, NULL, NULL);
+    session_close(session, CLOSE_TOO_MANY, "too many control frames");
+}
+
 static int established(struct lws *wsi, struct connection *connection)
 {
     struct server *server = server_of(wsi);
@@ -312,6 +324,9 @@ static int established(struct lws *wsi, struct connection *connection)
                      sizeof(patience));
     if (session_established(server, wsi, &connection->session, caller, address) < 0)
         return -1;
+    struct listener *listener = lws_context_user(lws_get_context(wsi));
+    flood_add(&listener->floods, &connection->flood, connection->session, lws_get_socket_fd(wsi),
+              *server->config.tls_cert);
     if (others >= server->config.connections_per_address)
         session_close(connection->session, CLOSE_TOO_MANY, "too many connections");
     return 0;
@@ -357,6 +372,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_ESTABLISHED:
         return established(wsi, connection);
     case LWS_CALLBACK_RECEIVE:
+        flood_received(&connection->flood, size);
         return session ? session_receive(session, in, size) : -1;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return session ? session_writable(session) : -1;
@@ -364,6 +380,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return session ? session_timer(session) : 0;
     case LWS_CALLBACK_CLOSED:
         if (session) {
+            flood_remove(&listener->floods, &connection->flood);
             connection->session = NULL;
             session_closed(session);
         }
@@ -452,6 +469,7 @@ int listener_create(struct listener **listener, struct server *server, struct co
     if (!made)
         return -1;
     made->server = server;
+    flood_watch_init(&made->floods, server->loop, on_flood);
     *listener = made;
     if (open_context(made) < 0) {
         (void)snprintf(error->message, sizeof(error->message), "libwebsockets can't start");
@@ -478,7 +496,10 @@ int listener_create(struct listener **listener, struct server *server, struct co
 
 void listener_destroy(struct listener *listener)
 {
-    if (listener && listener->context)
+    if (!listener)
+        return;
+    flood_watch_close(&listener->floods);
+    if (listener->context)
         lws_context_destroy(listener->context);
 }
 
