@@ -13,7 +13,8 @@
 #define REDIRECTS_MAX      5
 #define HEADERS_MAX        (64 * 1024)
 #define CONNECT_TIMEOUT_MS 10000
-#define SPEED_MIN          1000 /* bytes a second, over the time of a standstill */
+#define SPEED_MIN          1000         /* bytes a second, over the time of a standstill */
+#define RECEIVE_SIZE       (128 * 1024) /* from the socket at a time */
 #define STATUS_OK          200
 
 _Static_assert(FETCH_DATA_MAX >= CURL_MAX_WRITE_SIZE, "libcurl hands over more than is promised");
@@ -165,6 +166,7 @@ static bool set_options(CURL *easy, struct fetch *fetch)
         {CURLOPT_HTTP09_ALLOWED, 0},
         {CURLOPT_HTTP_CONTENT_DECODING, 0},
         {CURLOPT_NETRC, CURL_NETRC_IGNORED},
+        {CURLOPT_BUFFERSIZE, RECEIVE_SIZE},
         {CURLOPT_LOW_SPEED_LIMIT, SPEED_MIN},
         {CURLOPT_LOW_SPEED_TIME, stall},
         {CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS},

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "server/blob.h"
 #include "server/fetch_url.h"
 #include "server/job_internal.h"
 #include "server/upload.h"
@@ -60,6 +61,9 @@ void job_fetch_begin(struct job *job)
             continue;
         const json_t *input = json_array_get(job->inputs, (size_t)i);
         const char *url = json_string_value(json_object_get(input, "url"));
+        char blob[BLOB_ID_MAX];
+        blob_id(blob, job->id, BLOB_IN, i);
+        (void)blob_remove(blob); /* an attempt that was broken off; a fetch begins anew */
         upload->fetch = fetch_start(job->server->fetcher, url, job->caller, &events, upload);
         if (upload->fetch)
             continue;
