@@ -430,6 +430,43 @@ static int hand_out(struct demux *demux, AVPacket *packet)
     return code < 0 ? code : 0;
 }
 
+/* Bytes of the AMR frame that begins with this byte, of 20 ms each (3GPP TS 26.101, 26.201). */
+static int amr_frame_size(enum AVCodecID codec, uint8_t first)
+{
+    static const uint8_t narrow[16] = {13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1};
+    static const uint8_t wide[16] = {18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1};
+    return (codec == AV_CODEC_ID_AMR_NB ? narrow : wide)[first >> 3 & 15];
+}
+
+/* Containers may put many frames of AMR into one packet; decoders and muxers take single ones. */
+static int hand_out_frames(struct demux *demux, AVPacket *packet)
+{
+    const AVStream *from = demux->source.context->streams[packet->stream_index];
+    enum AVCodecID codec = from->codecpar->codec_id;
+    if (codec != AV_CODEC_ID_AMR_NB && codec != AV_CODEC_ID_AMR_WB)
+        return hand_out(demux, packet);
+    AVPacket *frame = av_packet_alloc();
+    int code = frame ? 0 : error_set(&demux->stage.task.error, ERROR_OUT_OF_MEMORY, "no memory");
+    for (int at = 0, number = 0; code == 0 && at < packet->size; number++) {
+        int size = FFMIN(amr_frame_size(codec, packet->data[at]), packet->size - at);
+        int64_t after = av_rescale_q(number, (AVRational){1, 50}, from->time_base);
+        if (av_packet_ref(frame, packet) < 0)
+            code = error_set(&demux->stage.task.error, ERROR_OUT_OF_MEMORY, "no memory");
+        frame->data = packet->data + at;
+        frame->size = size;
+        frame->duration = av_rescale_q(1, (AVRational){1, 50}, from->time_base);
+        if (packet->pts != AV_NOPTS_VALUE)
+            frame->pts += after;
+        if (packet->dts != AV_NOPTS_VALUE)
+            frame->dts += after;
+        code = code == 0 ? hand_out(demux, frame) : code;
+        av_packet_unref(frame);
+        at += size;
+    }
+    av_packet_free(&frame);
+    return code;
+}
+
 /* A cover picture is one packet that the context keeps. */
 static int hand_out_pictures(struct demux *demux, AVPacket *packet)
 {
@@ -485,7 +522,7 @@ static int demux_run(struct task *task)
         }
         errors = 0;
         atomic_store(&demux->progress.bytes, avio_tell(context->pb));
-        code = hand_out(demux, packet);
+        code = hand_out_frames(demux, packet);
         av_packet_unref(packet);
     }
     for (int i = 0; i < demux->stream_count && code >= 0; i++)
