@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/formats.h"
+#include "engine/length.h"
 #include "lua/bind.h"
 #include "lua/json_lua.h"
 #include "lua/operation.h"
@@ -290,6 +291,19 @@ static int input_at(lua_State *L)
     return 1;
 }
 
+/* The duration, where the container doesn't tell found by reading to the end; or nil. */
+static int input_length(lua_State *L)
+{
+    const struct bind_input *input = check_self(L);
+    double seconds = NAN;
+    struct error e = {0};
+
+    if (length_of_input(bind_of(L)->plan, input->whole, &seconds, &e) < 0)
+        return bind_raise(L, &e);
+    push_time(L, bind_range_duration(seconds, input->start, input->stop));
+    return 1;
+}
+
 struct description {
     json_t *json;
 };
@@ -323,8 +337,13 @@ static int input_describe(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"from", input_from},         {"to", input_to}, {"between", input_between}, {"at", input_at},
-    {"describe", input_describe}, {NULL, NULL},
+    {"from", input_from},
+    {"to", input_to},
+    {"between", input_between},
+    {"at", input_at},
+    {"describe", input_describe},
+    {"length", input_length},
+    {NULL, NULL},
 };
 
 /* ---- the type ---- */
