@@ -2,6 +2,9 @@ local encoding = require "lib.encoding"
 local geometry = require "lib.geometry"
 local tracks = require "lib.tracks"
 
+-- The containers that tell a player to turn the picture.
+local turns = { mp4 = true, m4v = true, mov = true, ["3gp"] = true }
+
 -- The picture with what the container and the codec demand of it.
 local function prepare(stream, format, codec)
   local video = stream
@@ -69,11 +72,13 @@ return {
       local fits, reason = av.can_copy(stream, format)
       if not fits then
         return reason
-      elseif format == "avi" and stream.kind == "video" and stream.variable_frame_rate then
+      elseif stream.kind == "video" and format == "avi" and stream.variable_frame_rate then
         return "avi counts frames, and these are not evenly spaced"
+      elseif stream.kind == "video" and stream.rotation ~= 0 and not turns[format] then
+        return ("%s can't say that the picture is turned"):format(format)
       elseif mode == "encode" then
         return "as asked"
-      elseif asked and (stream.codec ~= codec or options.crf) then
+      elseif asked and stream.codec ~= codec or stream.kind == "video" and options.crf then
         return "as asked"
       end
     end
@@ -96,8 +101,7 @@ return {
     local output = tracks.all(job, source, format, {
       video = function(stream, name)
         local codec = options.video_codec or holds.video
-        local asked = options.video_codec or options.crf or options.encoder_preset
-        return copy_or_encode(stream, name, codec, asked, function()
+        return copy_or_encode(stream, name, codec, options.video_codec, function()
           local crf = options.crf or encoding.levels.low[codec]
           return encoding.video(prepare(stream, format, codec), stream, {
             codec = codec, crf = crf, speed = options.encoder_preset,

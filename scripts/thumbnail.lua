@@ -93,7 +93,7 @@ return {
     local source, options = job.input, job.options
     local stream, cover = source.video, source.pictures[1]
     if stream then
-      local times = times_of(job, options, source.duration)
+      local times = times_of(job, options, source:length())
       local frames = source:at(times, { keyframe = not options.exact })
       job:output {
         format = options.format, each_picture = #times > 1,
