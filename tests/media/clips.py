@@ -193,6 +193,12 @@ def truncated_mp4(clips, path):
     open(path, "wb").write(data[:len(data) // 2])
 
 
+def live_webm(_clips, path):
+    """Written as a browser does: forward, without a duration."""
+    ffmpeg(*picture("160x120", 25, 2), "-c:v", "libvpx-vp9", "-deadline", "realtime",
+           "-cpu-used", "8", "-live", "1", "-f", "webm", path)
+
+
 def garbage_bin(_clips, path):
     open(path, "wb").write(bytes((i * 7919 + i // 251) % 256 for i in range(20000)))
 
@@ -220,6 +226,7 @@ MAKERS = {
     "surround.mkv": surround_mkv,
     "truncated.mkv": truncated_mkv,
     "truncated.mp4": truncated_mp4,
+    "live.webm": live_webm,
     "garbage.bin": garbage_bin,
     "empty.mp4": empty_mp4,
 }

@@ -1,6 +1,7 @@
 """What a media file is, as ffprobe and ffmpeg see it: the judges of these tests.
 
-Nothing here uses luma. Times are seconds, sizes pixels.
+Nothing here uses luma. Times are seconds, sizes pixels. Answers about a file are kept, since no
+file that the tests look at changes afterwards.
 """
 
 import functools
@@ -67,6 +68,12 @@ class Stream:
         rate = self.raw.get("avg_frame_rate", "0/0")
         return float(Fraction(rate)) if not rate.endswith("/0") else 0.0
 
+    @property
+    def frame(self):
+        """Seconds that a frame lasts; a rate above 100 is a clock's, not a camera's."""
+        rate = self.frame_rate
+        return 1 / rate if 0 < rate <= 100 else 1 / 25
+
     def color(self):
         names = ("color_primaries", "color_transfer", "color_space", "color_range")
         return {name: self.raw[name] for name in names if name in self.raw}
@@ -99,6 +106,7 @@ class Media:
         return [s for s in self.streams if s.cover]
 
 
+@functools.lru_cache(maxsize=None)
 def probe(path):
     """A Media, or None where ffprobe can make nothing of the file."""
     text = run("ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams",
@@ -108,11 +116,6 @@ def probe(path):
 
 
 @functools.lru_cache(maxsize=None)
-def known(path):
-    """probe() of a file that doesn't change."""
-    return probe(path)
-
-
 def decoded_times(path, selector):
     """The timestamps of a stream's decoded frames, in order of presentation."""
     text = run("ffprobe", "-v", "error", "-select_streams", selector, "-show_entries",
@@ -125,6 +128,7 @@ def decoded_times(path, selector):
     return times
 
 
+@functools.lru_cache(maxsize=None)
 def packets(path, selector):
     """(pts, dts, duration, size) of a stream's packets, missing values None."""
     text = run("ffprobe", "-v", "error", "-select_streams", selector, "-show_entries",
@@ -146,12 +150,14 @@ def span(path, selector):
     return max(start + length for start, length in found) - min(start for start, _ in found)
 
 
+@functools.lru_cache(maxsize=None)
 def packet_hash(path, selector):
     """A hash over the bytes of a stream's packets."""
     return ffmpeg("-i", path, "-map", f"0:{selector}", "-c", "copy", "-f", "streamhash",
                   "-hash", "md5", "-").decode().split("=")[-1].strip()
 
 
+@functools.lru_cache(maxsize=None)
 def picture_hash(path, selector="v:0", *filters):
     """A hash over the decoded pictures of a stream."""
     chain = ["-vf", ",".join(filters)] if filters else []
@@ -164,12 +170,17 @@ def samples(path, selector="a:0", form="s16le", *arguments):
     return ffmpeg("-i", path, "-map", f"0:{selector}", *arguments, "-f", form, "-")
 
 
+@functools.lru_cache(maxsize=None)
 def sound_seconds(path, selector="a:0"):
     """Seconds of decoded sound."""
     rate = 8000
+    stream = next((s for s in probe(path).streams if s.index == selector), None)
+    if stream and stream.codec.startswith("amr"):
+        return span(path, selector)  # ffmpeg decodes only the first frame of a packet
     return len(samples(path, selector, "s16le", "-ac", "1", "-ar", str(rate))) / 2 / rate
 
 
+@functools.lru_cache(maxsize=None)
 def loudness(path, selector="a:0"):
     """Mean volume in dB."""
     done = subprocess.run(["ffmpeg", "-nostdin", "-i", str(path), "-map", f"0:{selector}", "-af",
@@ -210,11 +221,14 @@ def still_psnr(picture, video, number, size, stream="v:0"):
     return math.inf if found[1] == "inf" else float(found[1])
 
 
-def decodes_cleanly(path):
-    """True if ffmpeg decodes all of a file without a word."""
+@functools.lru_cache(maxsize=None)
+def complaints(path):
+    """What ffmpeg says while it decodes all of a file; "" if nothing."""
     done = subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", "0:v?",
-                           "-map", "0:a?", "-f", "null", "-"], capture_output=True, check=False)
-    return done.returncode == 0 and not done.stderr.strip(), done.stderr.decode()[-500:]
+                           "-map", "0:a?", "-fps_mode", "passthrough", "-enc_time_base", "-1",
+                           "-f", "null", "-"], capture_output=True, check=False)
+    said = done.stderr.decode().strip()[-500:]
+    return said or (f"status {done.returncode}" if done.returncode else "")
 
 
 def fitted(shown, width=None, height=None):

@@ -24,7 +24,7 @@ def check_streams(outcome, before, after):
 
 def check_time(outcome, path, before, after):
     for ours, theirs in zip(after.of("video"), before.of("video")):
-        frame = 1 / (theirs.frame_rate or 25)
+        frame = theirs.frame
         length, wanted = (facts.span(outcome.path, ours.index), facts.span(path, theirs.index))
         assert abs(length - wanted) <= frame + 0.02, (length, wanted, frame)
 
@@ -33,7 +33,7 @@ def check_time(outcome, path, before, after):
 def test_presets(luma, clips, preset):
     path = clips["clip.mp4"]
     outcome = luma.ok("compress", path, preset=preset)
-    before, after = facts.known(path), facts.probe(outcome.path)
+    before, after = facts.probe(path), facts.probe(outcome.path)
     assert after.video.codec == "h264" and "mp4" in after.format
     assert outcome.document["outputs"][0]["size"] <= int(before.raw["format"]["size"])
     ssim = facts.similarity(outcome.path, path)
@@ -87,7 +87,7 @@ def test_geometry(luma, clips, name, box, size):
     after = facts.probe(outcome.path)
     assert (after.video.width, after.video.height) == size
     assert after.video.rotation == 0
-    before = facts.known(path).video.shown
+    before = facts.probe(path).video.shown
     ratio = (after.video.shown[0] / after.video.shown[1]) / (before[0] / before[1])
     assert abs(ratio - 1) < 0.02
     filters = f"scale={size[0]}:{size[1]}"
@@ -119,7 +119,7 @@ def test_hdr_stays_hdr(luma, clips):
         outcome = luma.ok("compress", clips["hdr.mkv"], video_codec=codec, **QUICK)
         video = facts.probe(outcome.path).video
         assert video.raw["pix_fmt"] == "yuv420p10le"
-        assert video.color() == facts.known(clips["hdr.mkv"]).video.color()
+        assert video.color() == facts.probe(clips["hdr.mkv"]).video.color()
     outcome = luma.ok("compress", clips["hdr.mkv"], video_codec="hevc", **QUICK)
     sides = facts.run("ffprobe", "-v", "error", "-show_frames", "-read_intervals", "%+#1", "-of",
                       "json", outcome.path).decode()
@@ -147,7 +147,7 @@ def test_frame_rates(luma, clips):
 
 def test_all_tracks(luma, clips):
     outcome = luma.ok("compress", clips["tracks.mkv"], **QUICK)
-    before, after = facts.known(clips["tracks.mkv"]), facts.probe(outcome.path)
+    before, after = facts.probe(clips["tracks.mkv"]), facts.probe(outcome.path)
     assert [s.kind for s in after.streams if not s.cover] == \
         [s.kind for s in before.streams if not s.cover]
     assert [s.language for s in after.of("audio")] == ["eng", "fra"]
@@ -166,10 +166,10 @@ def test_all_tracks(luma, clips):
 def test_uneven(luma, clips, name):
     path = clips[name]
     outcome = luma.ok("compress", path, **QUICK)
-    before, after = facts.known(path), facts.probe(outcome.path)
+    before, after = facts.probe(path), facts.probe(outcome.path)
     check_streams(outcome, before, after)
     check_time(outcome, path, before, after)
-    assert facts.decodes_cleanly(outcome.path)[0]
+    assert not facts.complaints(outcome.path)
     if before.audio:
         lead = facts.packets(path, "a:0")[0][0] - facts.packets(path, "v:0")[0][0]
         ours = (facts.packets(outcome.path, "a:0")[0][0]
@@ -208,7 +208,7 @@ def test_options(luma, clips):
 
 
 def test_real(luma, real):
-    before = facts.known(real)
+    before = facts.probe(real)
     if not before:
         luma.fails({"unsupported_media", "corrupt_media"}, "compress", real)
         return
@@ -219,8 +219,7 @@ def test_real(luma, real):
     outcome = luma.ok("compress", real, **QUICK, max_height=144, **({"fps": 2} if long else {}))
     after = facts.probe(outcome.path)
     check_streams(outcome, before, after)
-    clean, said = facts.decodes_cleanly(outcome.path)
-    assert clean, said
+    assert not facts.complaints(outcome.path) or facts.complaints(real)
     if not before.video:
         assert abs(facts.sound_seconds(outcome.path) - facts.sound_seconds(real)) < 0.12
         return
@@ -228,7 +227,8 @@ def test_real(luma, real):
     assert after.video.shown[1] <= 145
     assert all(abs(a - b) <= 2 for a, b in zip(after.video.shown, wanted)), after.video.shown
     assert after.video.rotation == 0
-    assert after.video.width % 2 == 0 and after.video.height % 2 == 0
+    if after.video.codec == "h264":
+        assert after.video.width % 2 == 0 and after.video.height % 2 == 0
     if long:
         assert abs(facts.span(outcome.path, "v:0") - facts.span(real, "v:0")) < 0.6
         return

@@ -18,11 +18,11 @@ def test_containers(luma, clips, form):
     path = clips["clip.mp4"]
     outcome = luma.ok("convert", path, format=form,
                       **({"encoder_preset": "ultrafast"} if form == "webm" else {}))
-    before, after = facts.known(path), facts.probe(outcome.path)
+    before, after = facts.probe(path), facts.probe(outcome.path)
     assert NAMES[form] in after.format
     assert after.video and after.audio
     assert abs(facts.span(outcome.path, "v:0") - 3) < 0.05
-    assert facts.decodes_cleanly(outcome.path)[0]
+    assert not facts.complaints(outcome.path)
     if form != "webm":
         assert copied(outcome, "video")
         assert facts.picture_hash(outcome.path) == facts.picture_hash(path)
@@ -69,11 +69,13 @@ def test_encode_mode(luma, clips):
 
 def test_rotation(luma, clips):
     outcome = luma.ok("convert", clips["rotated.mp4"], format="mov")
-    rotation = facts.known(clips["rotated.mp4"]).video.rotation
+    rotation = facts.probe(clips["rotated.mp4"]).video.rotation
     assert facts.probe(outcome.path).video.rotation == rotation != 0
-    outcome = luma.ok("convert", clips["rotated.mp4"], format="mov", mode="encode", **QUICK)
-    video = facts.probe(outcome.path).video
-    assert (video.width, video.height, video.rotation) == (240, 320, 0)
+    for form, mode in (("mov", "encode"), ("mkv", "auto")):
+        outcome = luma.ok("convert", clips["rotated.mp4"], format=form, mode=mode, **QUICK)
+        video = facts.probe(outcome.path).video
+        assert (video.width, video.height, video.rotation) == (240, 320, 0)
+    luma.fails("invalid_option", "convert", clips["rotated.mp4"], format="mkv", mode="copy")
 
 
 def test_codec_asked_for(luma, clips):
@@ -106,19 +108,19 @@ def test_cover_stays(luma, clips):
 def test_between(luma, clips, name, form):
     path = clips[name]
     outcome = luma.ok("convert", path, format=form, encoder_preset="ultrafast")
-    before, after = facts.known(path), facts.probe(outcome.path)
+    before, after = facts.probe(path), facts.probe(outcome.path)
     assert len(after.of("video")) == len(before.of("video"))
     assert len(after.of("audio")) == len(before.of("audio"))
     # AVI has decoding times only, and those of irregular frames are not known exactly
-    tolerance = 0.2 if form == "avi" else 1 / before.video.frame_rate + 0.03
+    tolerance = 0.2 if form == "avi" else before.video.frame + 0.03
     assert abs(facts.span(outcome.path, "v:0") - facts.span(path, "v:0")) <= tolerance
     frames = len(facts.decoded_times(path, "v:0"))
-    assert abs(len(facts.decoded_times(outcome.path, "v:0")) - frames) <= frames * 0.03
+    assert abs(len(facts.decoded_times(outcome.path, "v:0")) - frames) <= (2 if form == "avi" else 1)
 
 
 def test_real_to_mkv(luma, real):
     """Matroska holds nearly everything: what was a stream is the same stream."""
-    before = facts.known(real)
+    before = facts.probe(real)
     if not before:
         luma.fails({"unsupported_media", "corrupt_media"}, "convert", real, format="mkv")
         return
@@ -131,12 +133,12 @@ def test_real_to_mkv(luma, real):
         assert len(after.of(kind)) == len(before.of(kind)), (kind, outcome.notes)
         for ours, theirs in zip(after.of(kind), before.of(kind)):
             assert ours.language == theirs.language
-            if ours.codec == theirs.codec and kind != "subtitle" and theirs.codec != "gif":
+            if copied(outcome, kind) and kind != "subtitle" and theirs.codec != "gif":
                 assert facts.packet_hash(outcome.path, ours.index) == \
                     facts.packet_hash(real, theirs.index), theirs.codec
     assert len(after.covers) == len(before.covers)
     if before.video:
-        frame = 1 / (before.video.frame_rate or 25)
+        frame = before.video.frame
         ours, theirs = (facts.span(outcome.path, after.video.index),
                         facts.span(real, before.video.index))
         assert abs(ours - theirs) <= frame + 0.03, (ours, theirs)
@@ -144,19 +146,18 @@ def test_real_to_mkv(luma, real):
 
 
 def test_real_to_mp4(luma, real):
-    before = facts.known(real)
+    before = facts.probe(real)
     if not before or not (before.video or before.audio):
         return
     if before.video and before.video.codec in ("vp8", "prores") and before.duration > 5:
         pytest.skip("a long encode; test_compress encodes this file small")
     outcome = luma.ok("convert", real, format="mp4", encoder_preset="ultrafast", crf=None)
     after = facts.probe(outcome.path)
-    clean, said = facts.decodes_cleanly(outcome.path)
-    known = not facts.decodes_cleanly(real)[0]
-    assert clean or known, said
+    if before.duration < 60:
+        assert not facts.complaints(outcome.path) or facts.complaints(real)
     if before.video:
         assert after.video.codec in ("h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video")
-        frame = 1 / (before.video.frame_rate or 25)
+        frame = before.video.frame
         ours, theirs = (facts.span(outcome.path, after.video.index),
                         facts.span(real, before.video.index))
         assert abs(ours - theirs) <= frame + 0.03, (ours, theirs)

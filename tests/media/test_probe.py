@@ -39,11 +39,11 @@ def compare(told, media):
 def test_made(luma, clips, name):
     outcome = luma.ok("probe", clips[name])
     assert outcome.paths == []
-    compare(outcome.document["result"], facts.known(clips[name]))
+    compare(outcome.document["result"], facts.probe(clips[name]))
 
 
 def test_real(luma, real):
-    media = facts.known(real)
+    media = facts.probe(real)
     if not media:
         luma.fails({"unsupported_media", "corrupt_media"}, "probe", real)
     else:
@@ -59,7 +59,7 @@ def test_hdr_is_told(luma, clips):
 def test_command(luma, clips):
     path = clips["tracks.mkv"]
     document = json.loads(luma.call("probe", "--json", path).stdout)
-    compare(document, facts.known(path))
+    compare(document, facts.probe(path))
     text = luma.call("probe", path).stdout.decode()
     for word in ("h264", "320x240", "25 fps", "vorbis", "fra", "chapter 2", "Second"):
         assert word in text, text
