@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Blanks and the like are encoded rather than refused, as every client does. */
+#define ENCODED (CURLU_URLENCODE | CURLU_ALLOW_SPACE)
+
 static int refuse_parse(CURLUcode code, struct problem *problem)
 {
     switch (code) {
@@ -61,12 +64,14 @@ static int read_place(struct fetch_url *url, struct problem *problem)
 int fetch_url_set(struct fetch_url *url, const char *text, const struct address_rules *rules,
                   struct problem *problem)
 {
+    if (!*text) /* libcurl's versions differ in what they call this */
+        return refuse_parse(CURLUE_BAD_SCHEME, problem);
     if (strlen(text) > FETCH_URL_MAX)
         return refuse_parse(CURLUE_MALFORMED_INPUT, problem);
     if (!url->parts && !(url->parts = curl_url()))
         return refuse_parse(CURLUE_OUT_OF_MEMORY, problem);
     CURLUcode code = curl_url_set(url->parts, CURLUPART_URL, text,
-                                  CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE);
+                                  CURLU_DISALLOW_USER | CURLU_NON_SUPPORT_SCHEME | ENCODED);
     if (code != CURLUE_OK)
         return refuse_parse(code, problem);
     if (check_scheme(url, problem) < 0 || read_place(url, problem) < 0)
@@ -87,7 +92,7 @@ bool fetch_url_name(const char *text, char *name, size_t size)
     CURLU *parts = curl_url();
     char *path = NULL;
     name[0] = '\0';
-    if (parts && curl_url_set(parts, CURLUPART_URL, text, CURLU_URLENCODE) == CURLUE_OK)
+    if (parts && curl_url_set(parts, CURLUPART_URL, text, ENCODED) == CURLUE_OK)
         (void)curl_url_get(parts, CURLUPART_PATH, &path, CURLU_URLDECODE);
     const char *slash = path ? strrchr(path, '/') : NULL;
     if (slash && strlen(slash + 1) < size)
