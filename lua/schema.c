@@ -135,6 +135,9 @@ void schema_expected(const json_t *option, char *text, size_t size)
     if (json_is_true(json_object_get(option, "percent"))) {
         append(text, size, ", or a percentage such as \"50%\"");
     }
+    if (json_is_true(json_object_get(option, "decibel"))) {
+        append(text, size, ", or decibels such as \"-6dB\"");
+    }
 }
 
 /* ---- validation ---- */
@@ -251,6 +254,9 @@ static json_t *validate_scalar(const json_t *option, int type, const json_t *val
     } else if (text && type == SCHEMA_TIME && json_is_true(json_object_get(option, "percent")) &&
                schema_read_percent(text, &number)) {
         return json_string(text);
+    } else if (text && type == SCHEMA_NUMBER && json_is_true(json_object_get(option, "decibel")) &&
+               schema_read_decibel(text, &number)) {
+        whole = 0; /* a factor now, like any number */
     } else if (text ? type != SCHEMA_TIME || !schema_read_time(text, &number)
                     : !json_is_real(value) || (type != SCHEMA_NUMBER && type != SCHEMA_TIME)) {
         *fits = false;

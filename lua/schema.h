@@ -12,6 +12,7 @@
  * bitrate and a size at 1. values is for enum (texts), number and integer (numbers); pattern, a
  * POSIX extended expression, for string; of for list; fields for object.
  *   "percent": true   a time may be given as "50%" too, and then stays that text
+ *   "decibel": true   a number may be given as "-6dB" too, and becomes the factor that this is
  *   "single": true    a list may be given as one item without the brackets
  */
 #ifndef LUMA_LUA_SCHEMA_H

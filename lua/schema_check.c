@@ -21,10 +21,11 @@ enum attribute {
     PERCENT = 64,
     SINGLE = 128,
     ALWAYS = 256,
+    DECIBEL = 512,
 };
 
 static const int allowed[SCHEMA_TYPE_COUNT] = {
-    [SCHEMA_NUMBER] = RANGE | VALUES | UNIT,
+    [SCHEMA_NUMBER] = RANGE | VALUES | UNIT | DECIBEL,
     [SCHEMA_INTEGER] = RANGE | VALUES | UNIT,
     [SCHEMA_BOOLEAN] = 0,
     [SCHEMA_STRING] = RANGE | PATTERN,
@@ -48,7 +49,7 @@ static const struct {
     {"default", ALWAYS, ANY},   {"help", ALWAYS, TEXT},   {"min", RANGE, NUMBER},
     {"max", RANGE, NUMBER},     {"values", VALUES, LIST}, {"pattern", PATTERN, TEXT},
     {"of", OF, TABLE},          {"fields", FIELDS, LIST}, {"unit", UNIT, TEXT},
-    {"percent", PERCENT, FLAG}, {"single", SINGLE, FLAG},
+    {"percent", PERCENT, FLAG}, {"single", SINGLE, FLAG}, {"decibel", DECIBEL, FLAG},
 };
 #define ATTRIBUTE_COUNT (sizeof attributes / sizeof *attributes)
 

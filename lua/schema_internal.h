@@ -52,11 +52,13 @@ void schema_show_number(double value, char *text, size_t size);
 /* Texts to values; false if malformed.
  * time: "12.5", "MM:SS", "HH:MM:SS.mmm", each with an optional sign; to seconds.
  * percent: "50%", 0 to 100.
+ * decibel: "-6dB", "+3.5 dB"; to the factor of an amplitude.
  * bitrate: "128000", "128k", "2M"; to bits per second.
  * size: "1000", "500kB", "20MB", "1.5GiB" (kB, MB, GB, TB count by 1000; KiB.. by 1024); to bytes.
  * color: a name, "#rrggbb" or "#rrggbbaa". */
 bool schema_read_time(const char *text, double *seconds);
 bool schema_read_percent(const char *text, double *percent);
+bool schema_read_decibel(const char *text, double *factor);
 bool schema_read_bitrate(const char *text, int64_t *bits);
 bool schema_read_size(const char *text, int64_t *bytes);
 bool schema_read_color(const char *text);
@@ -64,6 +66,7 @@ bool schema_read_color(const char *text);
 /* Regular expressions that take exactly these texts, for JSON Schema. */
 #define SCHEMA_PATTERN_TIME    "^-?([0-9]+:([0-5]?[0-9]:)?[0-5]?[0-9]|[0-9]+)(\\.[0-9]+)?$"
 #define SCHEMA_PATTERN_PERCENT "^[0-9]+(\\.[0-9]+)?%$"
+#define SCHEMA_PATTERN_DECIBEL "^[-+]?[0-9]+(\\.[0-9]+)? ?dB$"
 #define SCHEMA_PATTERN_BITRATE "^[0-9]+(\\.[0-9]+)?[kKMG]?$"
 #define SCHEMA_PATTERN_SIZE    "^[0-9]+(\\.[0-9]+)?([kKMGT]i?)?B?$"
 #define SCHEMA_PATTERN_COLOR   "^(#[0-9a-fA-F]{6}([0-9a-fA-F]{2})?|[A-Za-z]+)$"

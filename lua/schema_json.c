@@ -105,6 +105,11 @@ static json_t *plain_json(const json_t *option, int type)
     if (type == SCHEMA_COLOR) {
         plain = json_put(plain, "pattern", json_string(SCHEMA_PATTERN_COLOR));
     }
+    if (json_is_true(json_object_get(option, "decibel"))) {
+        json_t *choices = json_add(json_array(), plain);
+        choices = json_add(choices, string_type(SCHEMA_PATTERN_DECIBEL));
+        plain = json_put(json_object(), "oneOf", choices);
+    }
     return plain;
 }
 

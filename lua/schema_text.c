@@ -95,6 +95,9 @@ json_t *schema_parse_text(const json_t *option, const char *text, struct error *
     case SCHEMA_NUMBER:
     case SCHEMA_INTEGER:
         value = parse_number(text);
+        if (!value && json_is_true(json_object_get(option, "decibel"))) {
+            value = json_string(text);
+        }
         break;
     case SCHEMA_BOOLEAN:
         value = parse_boolean(text);

@@ -83,6 +83,19 @@ bool schema_read_percent(const char *text, double *percent)
     return read_decimal(&at, true, percent) && strcmp(at, "%") == 0 && *percent <= 100;
 }
 
+bool schema_read_decibel(const char *text, double *factor)
+{
+    const char *at = text + (*text == '-' || *text == '+');
+    double decibel;
+
+    if (!read_decimal(&at, true, &decibel)) {
+        return false;
+    }
+    at += *at == ' ';
+    *factor = pow(10, (*text == '-' ? -decibel : decibel) / 20);
+    return strcmp(at, "dB") == 0;
+}
+
 struct suffix {
     const char *text;
     double factor;

@@ -1,9 +1,11 @@
 /*
  * Schemas: what is taken, what is refused and in which words, JSON Schema, command-line text.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -296,6 +298,51 @@ static void test_parse_text(void **state)
     }
 }
 
+/* Decibels become a factor; without the flag they are no number. */
+static void test_decibel(void **state)
+{
+    (void)state;
+    json_t *schema = parse("[{\"name\":\"volume\",\"type\":\"number\",\"decibel\":true,"
+                           "\"min\":0,\"max\":10}]");
+    static const struct {
+        const char *given;
+        double factor; /* -1: refused */
+    } cases[] = {
+        {"0.5", 0.5},       {"2", 2},          {"\"-20dB\"", 0.1}, {"\"+20 dB\"", 10},
+        {"\"0dB\"", 1},     {"\"40dB\"", -1},  {"\"-20\"", -1},    {"\"dB\"", -1},
+        {"\"-20dBx\"", -1}, {"\"- 2dB\"", -1}, {"\"--2dB\"", -1},  {"-1", -1},
+    };
+    struct error e = {0};
+    assert_int_equal(schema_check(schema, &e), 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "{\"volume\":%s}", cases[i].given);
+        json_t *options = parse(text);
+        json_t *made = schema_validate(schema, options, &e);
+        if (cases[i].factor < 0) {
+            assert_null(made);
+            assert_non_null(strstr(e.expected, "-6dB"));
+        } else {
+            assert_non_null(made);
+            double factor = json_number_value(json_object_get(made, "volume"));
+            assert_true(fabs(factor - cases[i].factor) < 1e-9);
+        }
+        json_decref(made);
+        json_decref(options);
+    }
+    json_t *typed = schema_parse_text(json_array_get(schema, 0), "-6dB", &e);
+    assert_true(json_is_string(typed));
+    json_decref(typed);
+    json_t *document = schema_to_json_schema(schema);
+    json_t *volume = json_object_get(json_object_get(document, "properties"), "volume");
+    assert_int_equal(json_array_size(json_object_get(volume, "oneOf")), 2);
+    json_decref(document);
+    json_decref(schema);
+    schema = parse("[{\"name\":\"volume\",\"type\":\"integer\",\"decibel\":true}]");
+    assert_int_equal(schema_check(schema, &e), ERROR_SCRIPT);
+    json_decref(schema);
+}
+
 static void test_help(void **state)
 {
     (void)state;
@@ -359,10 +406,15 @@ static void test_any_failing_allocation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts),     cmocka_unit_test(test_refuses),
-        cmocka_unit_test(test_check),       cmocka_unit_test(test_long_texts_stay_valid),
-        cmocka_unit_test(test_json_schema), cmocka_unit_test(test_parse_text),
-        cmocka_unit_test(test_help),        cmocka_unit_test(test_any_failing_allocation),
+        cmocka_unit_test(test_accepts),
+        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_long_texts_stay_valid),
+        cmocka_unit_test(test_json_schema),
+        cmocka_unit_test(test_parse_text),
+        cmocka_unit_test(test_decibel),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_any_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
