@@ -320,7 +320,8 @@ static int decode_run(struct task *task)
     struct queue_item item = {0};
     bool ended = false;
     int code = open_decoder(decode);
-    while (code == 0 && (code = task_receive(task, &item)) == 0) {
+    while (code == 0 && (code = task_proceed(task)) == 0 &&
+           (code = task_receive(task, &item)) == 0) {
         if (item.kind == QUEUE_PACKET || item.kind == QUEUE_END)
             code = decode->parser && item.packet ? decode_pieces(decode, item.packet)
                                                  : decode_packet(decode, item.packet);
@@ -370,6 +371,7 @@ int decode_create(struct run *run, int node, int pad, struct stage **out, struct
         task_init(&decode->stage.task, &run->group, decode->audio ? "decode audio" : "decode video",
                   decode_run, 1, QUEUE_PACKETS, QUEUE_BYTES, 1, e);
     if (code == 0) {
+        decode->stage.task.holdable = true;
         output(decode)->frame_rate = decode->frame_rate;
         output(decode)->steady = decode->frame_rate.num > 0 && !stream->variable_frame_rate;
         code = task_connect(run->nodes[node].packets[pad], &decode->stage.task, 0, e);

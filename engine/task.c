@@ -210,17 +210,18 @@ static void schedule(struct task_group *group)
     }
 
     bool any = false;
-    for (int i = 0; i < group->task_count; i++) {
-        struct task *task = group->tasks[i];
-        any |= task->input_count == 0 && task->needed && !task->ended;
-    }
+    for (int i = 0; i < group->task_count; i++)
+        any |= group->tasks[i]->needed && !group->tasks[i]->ended;
     bool changed = false;
     for (int i = 0; i < group->task_count; i++) {
         struct task *task = group->tasks[i];
-        if (task->input_count > 0)
+        bool source = task->input_count == 0;
+        if (!source && !task->holdable)
             continue;
-        /* A source that nobody wants is let go so that it can find out. */
-        bool hold = any && !task->needed && !task->ended && wanted_by_any(task);
+        /* A decoder is only held with its source, which else could not get past it. One that
+         * nobody wants is let go so that it can find out. */
+        bool needed = task->needed || (!source && task->from[0]->owner->needed);
+        bool hold = any && !needed && !task->ended && wanted_by_any(task);
         changed |= hold != atomic_load(&task->held);
         atomic_store(&task->held, hold);
     }

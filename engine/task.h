@@ -10,6 +10,7 @@
  * Sources (tasks without a queue) ask task_proceed() before each item. With several of them the
  * group holds back those whose tracks run ahead: it looks for the track that is furthest behind
  * and walks from there, through what each filter graph lacks, to the sources that must go on.
+ * Decoders are held with their sources, as what waits before one would come out many times larger.
  */
 #ifndef LUMA_ENGINE_TASK_H
 #define LUMA_ENGINE_TASK_H
@@ -61,7 +62,8 @@ struct task {
     bool *lacks;      /* filter tasks: inputs without which nothing comes out now */
     bool needed;      /* scratch of the scheduler */
     bool dense;       /* leads to a track of many packets; fixed before the start */
-    atomic_bool held; /* sources: must wait; written under the lock */
+    bool holdable;    /* not a source, but waits like one: asks task_proceed() before each item */
+    atomic_bool held; /* must wait; written under the lock */
 
     pthread_t thread;
     bool started;
@@ -114,7 +116,8 @@ void task_group_pause(struct task_group *group, bool paused);
 
 /* ---- for the tasks ---- */
 
-/* Sources, before each item: 0, or TASK_STOP. Waits while paused or held back. */
+/* Sources and holdable tasks, before each item: 0, or TASK_STOP. Waits while paused or held back.
+ */
 int task_proceed(struct task *task);
 
 /* The next item: 0, TASK_STOP when all inputs have ended (and it has been said of each) or the
