@@ -35,7 +35,6 @@ struct decode {
 
     /* the task's own */
     AVCodecContext *codec;
-    AVCodecParserContext *parser; /* where packets must be taken apart, else NULL */
     AVFrame *frame;
     int64_t next;    /* expected timestamp, on the frames' time base */
     int64_t rescale; /* state of av_rescale_delta */
@@ -49,8 +48,6 @@ static void decode_finish(struct stage *stage)
     struct decode *decode = (struct decode *)stage;
     avcodec_parameters_free(&decode->parameters);
     avcodec_free_context(&decode->codec);
-    if (decode->parser)
-        av_parser_close(decode->parser);
     av_frame_free(&decode->frame);
     turn_finish(&decode->turn);
 }
@@ -76,8 +73,6 @@ static int open_decoder(struct decode *decode)
     if (!decode->codec || !decode->frame ||
         avcodec_parameters_to_context(decode->codec, decode->parameters) < 0)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a decoder");
-    if (codec->id == AV_CODEC_ID_AMR_NB || codec->id == AV_CODEC_ID_AMR_WB)
-        decode->parser = av_parser_init((int)codec->id);
     decode->codec->pkt_timebase = decode->time_base;
     decode->codec->framerate = decode->frame_rate;
     decode->codec->thread_count = options->threads;
@@ -273,37 +268,6 @@ static int decode_packet(struct decode *decode, const AVPacket *packet)
     return receive_frames(decode);
 }
 
-/* Containers may put many frames of AMR into one packet, of which the decoder reads only one. */
-static int decode_pieces(struct decode *decode, AVPacket *packet)
-{
-    AVPacket *piece = av_packet_alloc();
-    const uint8_t *at = packet->data;
-    int left = packet->size, code = 0;
-    bool first = true;
-    if (!piece)
-        return no_decode(decode, AVERROR(ENOMEM));
-    while (code == 0 && left > 0) {
-        uint8_t *data = NULL;
-        int size = 0;
-        int used = av_parser_parse2(decode->parser, decode->codec, &data, &size, at, left,
-                                    AV_NOPTS_VALUE, AV_NOPTS_VALUE, 0);
-        if (used <= 0 && size == 0)
-            break;
-        at += FFMAX(used, 0);
-        left -= FFMAX(used, 0);
-        if (size == 0)
-            continue;
-        piece->data = data;
-        piece->size = size;
-        piece->pts = first ? packet->pts : AV_NOPTS_VALUE;
-        piece->dts = first ? packet->dts : AV_NOPTS_VALUE;
-        first = false;
-        code = decode_packet(decode, piece);
-    }
-    av_packet_free(&piece);
-    return code;
-}
-
 static int64_t end_time(const struct decode *decode)
 {
     if (decode->next == AV_NOPTS_VALUE)
@@ -323,8 +287,7 @@ static int decode_run(struct task *task)
     while (code == 0 && (code = task_proceed(task)) == 0 &&
            (code = task_receive(task, &item)) == 0) {
         if (item.kind == QUEUE_PACKET || item.kind == QUEUE_END)
-            code = decode->parser && item.packet ? decode_pieces(decode, item.packet)
-                                                 : decode_packet(decode, item.packet);
+            code = decode_packet(decode, item.packet);
         ended |= item.kind == QUEUE_END;
         queue_item_clear(&item);
     }
