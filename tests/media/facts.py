@@ -192,7 +192,7 @@ def loudness(path, selector="a:0"):
 def similarity(path, reference, reference_filters="null", seconds=None):
     """SSIM of a file's pictures against those of a reference, frame by frame."""
     limit = ["-t", str(seconds)] if seconds else []
-    graph = (f"[0:v:0]setpts=N,format=yuv420p[a];[1:v:0]{reference_filters},setpts=N,"
+    graph = (f"[0:v:0]setpts=N/25/TB,format=yuv420p[a];[1:v:0]{reference_filters},setpts=N/25/TB,"
              "format=yuv420p[b];[a][b]ssim")
     done = subprocess.run(["ffmpeg", "-nostdin", *limit, "-i", str(path), *limit, "-i",
                            str(reference), "-filter_complex", graph, "-f", "null", "-"],
