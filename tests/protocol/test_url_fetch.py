@@ -1,6 +1,7 @@
 """Inputs that are named by a URL: fetched whole, refused where they lead to, bounded in every way,
 stopped at once, and silent about what the other side said. Loopback only."""
 
+import shutil
 import socket
 import ssl
 import subprocess
@@ -379,6 +380,8 @@ def test_broken(server, client, origin, path, retryable):
 
 
 def test_a_certificate_that_nobody_trusts(server, client, tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("the program openssl is not there")
     key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert,

@@ -230,6 +230,21 @@ static void test_errors(void **state)
     assert_false(protocol_code_retryable("invalid_option"));
 }
 
+static void test_what_is_not_to_be_tried_again(void **state)
+{
+    (void)state;
+    struct problem problem = {0};
+    for (int permanent = 0; permanent < 2; permanent++) {
+        problem_set(&problem, "download_failed", "the URL was answered with HTTP status 404");
+        assert_false(problem.permanent);
+        problem.permanent = permanent;
+        json_t *error = protocol_error(&problem, NULL, NULL, false);
+        assert_true(json_is_true(json_object_get(error, "retryable")) == !permanent);
+        json_decref(error);
+    }
+    problem_finish(&problem);
+}
+
 static void test_time(void **state)
 {
     (void)state;
@@ -243,9 +258,13 @@ static void test_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_json), cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_fields),   cmocka_unit_test(test_start_job),
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_bad_json),
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_start_job),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_what_is_not_to_be_tried_again),
         cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests_name("protocol", tests, NULL, NULL);
