@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFER_SIZE = 64 * 1024 };
+enum { BUFFER_SIZE = 64 * 1024, WRITE_BUFFER_SIZE = 256 * 1024 };
 
 /* ---- files ---- */
 
@@ -313,10 +313,11 @@ static int64_t context_seek_written(void *opaque, int64_t offset, int whence)
 static AVIOContext *alloc_written(struct io_writer *writer, struct io_account *account, bool write)
 {
     struct write_state *state = calloc(1, sizeof *state);
-    uint8_t *buffer = av_malloc(BUFFER_SIZE);
+    int size = write ? WRITE_BUFFER_SIZE : BUFFER_SIZE;
+    uint8_t *buffer = av_malloc((size_t)size);
     AVIOContext *io = NULL;
     if (state && buffer)
-        io = avio_alloc_context(buffer, BUFFER_SIZE, write, state, write ? NULL : context_reread,
+        io = avio_alloc_context(buffer, size, write, state, write ? NULL : context_reread,
                                 write ? context_write : NULL, context_seek_written);
     if (!io) {
         free(state);

@@ -249,6 +249,7 @@ int mux_open(struct mux *mux)
     AVFormatContext *context = mux->context;
     context->opaque = mux;
     context->io_open = open_own;
+    context->flush_packets = 0; /* a write for each full buffer, not for each packet */
     context->io_close2 = close_own;
     context->flags |= AVFMT_FLAG_CUSTOM_IO;
     context->strict_std_compliance = FF_COMPLIANCE_EXPERIMENTAL;
