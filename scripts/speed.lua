@@ -33,7 +33,8 @@ local function change_picture(stream, shape, factor, smooth)
   end
   video = video:setpts("PTS/" .. factor)
   if rate and factor > 1 then
-    return video:fps(rate)
+    -- a picture that is the only one stays, however short it gets
+    return video:fps { fps = rate, eof_action = "pass" }
   elseif rate and not stream.variable_frame_rate then
     return video:fps(rate * factor)
   end
