@@ -142,6 +142,10 @@ return {
       format = sound.format(source, options.format)
     elseif sees then
       format = encoding.format(source, options.format, codec)
+      if not av.holds(format, codec) then
+        job:fail("invalid_option", ("%s does not hold %s"):format(format, codec),
+          options.video_codec and "video_codec" or "format")
+      end
     else
       format = options.format or source.family
     end

@@ -78,8 +78,9 @@ return {
     if source.video then
       codec = options.video_codec or encoding.video_codec(options.format or source.family)
       format = encoding.format(source, options.format, codec)
-      if av.formats[format].video == "" then
-        job:fail("invalid_option", ("%s holds no video"):format(format), "format")
+      if not av.holds(format, codec) then
+        job:fail("invalid_option", ("%s does not hold %s"):format(format, codec),
+          options.video_codec and "video_codec" or "format")
       end
     else
       format = sound.format(source, options.format)

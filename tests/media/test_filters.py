@@ -170,7 +170,9 @@ def test_refused(luma, clips):
                   {"crop": {"x": 319, "y": 0}}, {"volume": "loud"}, {"volume": "-6"},
                   {"volume": -1}, {"rotate": 400}, {"flip": "sideways"}, {"scale": {"widht": 3}},
                   {"filters": [{"rotate": 90}], "flip": "both"}, {"filters": [{"sepia": 1}]},
-                  {"normalize": {"target": 3}}, {"denoise": "light", "crf": 60}):
+                  {"normalize": {"target": 3}}, {"denoise": "light", "crf": 60},
+                  {"rotate": 90, "format": "mp3"},
+                  {"rotate": 90, "format": "webm", "video_codec": "h264"}):
         luma.fails("invalid_option", "filters", clips["clip.mp4"], **wrong)
     luma.fails("no_such_stream", "filters", clips["silent.mp4"], volume=0.5)
     luma.fails("no_such_stream", "filters", clips["deep.wav"], rotate=90)

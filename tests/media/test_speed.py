@@ -122,7 +122,8 @@ def test_sound_alone(luma, clips, name, codec):
 
 def test_refused(luma, clips):
     for wrong in ({}, {"factor": 0.2}, {"factor": 11}, {"factor": 2, "smooth": "magic"},
-                  {"factor": 2, "crf": 60}, {"factor": 2, "format": "mp3"}):
+                  {"factor": 2, "crf": 60}, {"factor": 2, "format": "mp3"},
+                  {"factor": 2, "format": "webm", "video_codec": "h264"}):
         luma.fails("invalid_option", "speed", clips["clip.mp4"], **wrong)
 
 
