@@ -37,6 +37,8 @@ struct demux_stream {
     int64_t stop; /* on the range's clock; INT64_MAX: none */
     int64_t expected, end;
     int64_t jump; /* taken off its timestamps, AV_TIME_BASE units */
+    int64_t lead; /* taken off its decoding times */
+    bool begun;   /* the first packet has come */
     bool may_reorder;
     struct reorder *reorder; /* where a copy may lack presentation times, else NULL */
     struct track_format format;
@@ -319,6 +321,21 @@ static int64_t first_guess(const struct demux_stream *stream, const AVCodecParam
     return -av_rescale_q(par->video_delay, av_inv_q(stream->frame_rate), stream->time_base);
 }
 
+/* In a clip that was cut out of a longer one, reordered frames may have decoding times after those
+ * at which they are shown, and the first packet no distance between the two. Then decoding moves
+ * ahead, for no muxer takes such packets. */
+static void give_room(const struct demux *demux, struct demux_stream *stream, AVPacket *packet)
+{
+    const AVFormatContext *context = demux->source.context;
+    if (packet->dts == AV_NOPTS_VALUE)
+        return;
+    if (!stream->begun && stream->copied && stream->may_reorder && packet->pts == packet->dts &&
+        strstr(context->iformat->name, "mov"))
+        stream->lead = -first_guess(stream, context->streams[packet->stream_index]->codecpar);
+    stream->begun = true;
+    packet->dts -= stream->lead;
+}
+
 static void fix_timestamps(struct demux *demux, struct demux_stream *stream, AVPacket *packet)
 {
     const AVCodecParameters *par = demux->source.context->streams[packet->stream_index]->codecpar;
@@ -327,6 +344,7 @@ static void fix_timestamps(struct demux *demux, struct demux_stream *stream, AVP
     if (packet->pts != AV_NOPTS_VALUE)
         packet->pts -= stream->base;
     take_out_jump(demux, stream, packet);
+    give_room(demux, stream, packet);
 
     if (packet->dts == AV_NOPTS_VALUE && stream->kind != AVMEDIA_TYPE_SUBTITLE) {
         if (stream->expected == AV_NOPTS_VALUE)
