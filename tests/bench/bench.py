@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Ratios against the ffmpeg program, and against a server that starts it for each job.
 
-    make bench                          (or tests/bench/bench.py [encode] [copy] [small])
+    make bench                          (or tests/bench/bench.py [encode] [gif] [copy] [small])
     LUMA_BENCH_PAIRS=3 make bench       fewer pairs than 11
 
 Each comparison alternates the two sides in one run and compares medians; nothing is asserted.
@@ -121,6 +121,29 @@ def bench_encode(source, folder, report):
           f"{sizes[0] / sizes[1]:>9.2f}")
 
 
+def bench_gif(source, folder, report):
+    ours, theirs = os.path.join(folder, "luma.gif"), os.path.join(folder, "ffmpeg.gif")
+    graph = ("fps=12,scale=480:-2:flags=bicubic,split[a][b];[a]palettegen[p];"
+             "[b][p]paletteuse=dither=sierra2_4a")
+
+    def run_luma():
+        return measure([LUMA, "run", "gif", source, "-o", ours, "--force", "--duration", "10",
+                        "--fps", "12", "--width", "480"])
+
+    def run_ffmpeg():
+        return measure(["ffmpeg", "-v", "error", "-nostdin", "-y", "-t", "10", "-i", source,
+                        "-filter_complex", graph, theirs])
+
+    pairs = min(PAIRS, 3)  # the program takes its time
+    medians = alternate({"luma": run_luma, "ffmpeg": run_ffmpeg}, pairs, "gif")
+    show(f"gif, 10 s at 12 fps, 480 wide: {os.path.basename(source)}, median of {pairs} pairs",
+         medians, {"wall_s": ("wall time", 1, "s"), "cpu_s": ("processor time", 1, "s"),
+                   "memory_mb": ("peak memory", 1, "MB")}, report)
+    sizes = os.path.getsize(ours), os.path.getsize(theirs)
+    print(f"  {'size of the result':<34}{sizes[0] / 1e6:>9.2f} MB{sizes[1] / 1e6:>13.2f} MB"
+          f"{sizes[0] / sizes[1]:>9.2f}")
+
+
 class SpawnServer:
     """tests/bench/spawn_server.py, running."""
 
@@ -192,7 +215,7 @@ def bench_small(source, folder, report):
         server.stop()
 
 
-BENCHES = {"encode": bench_encode, "copy": bench_copy, "small": bench_small}
+BENCHES = {"encode": bench_encode, "gif": bench_gif, "copy": bench_copy, "small": bench_small}
 
 
 def main():

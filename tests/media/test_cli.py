@@ -62,7 +62,7 @@ def test_help(luma):
 
 def test_ops(luma):
     text = luma.call("ops").stdout.decode()
-    names = ("compress", "convert", "extract_audio", "probe", "remove_audio", "thumbnail")
+    names = ("compress", "convert", "extract_audio", "gif", "probe", "remove_audio", "thumbnail")
     assert all(name in text for name in names)
     listed = json.loads(luma.call("ops", "--json").stdout)
     assert set(names) <= {operation["name"] for operation in listed}
