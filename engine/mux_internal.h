@@ -25,7 +25,7 @@ struct mux_track {
     bool cover;  /* an attached picture */
     const struct port *from;
     AVDictionary *tags; /* of the source, with the plan's own */
-    AVPacket *picture; /* a cover that the container stores as an attachment, else NULL */
+    AVPacket *picture;  /* a cover that the container stores as an attachment, else NULL */
     int disposition;
     const char *demuxer;             /* copies: where it was, "" else */
     double time_factor, time_offset; /* its times are multiplied and moved so many seconds */
