@@ -56,11 +56,11 @@ struct pipeline_track {
 };
 
 struct pipeline_file {
-    int output;    /* the plan's output node */
-    int number;    /* from 0; counts the pictures of an each_picture output */
+    int output; /* the plan's output node */
+    int number; /* from 0; counts the pictures of an each_picture output */
     char name[256];
     int64_t size;
-    double time; /* pictures: the source frame's time in seconds; else NAN */
+    double time;       /* pictures: the source frame's time in seconds; else NAN */
     int width, height; /* pictures */
     struct pipeline_track *tracks;
     int track_count;

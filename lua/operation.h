@@ -40,7 +40,7 @@ struct operation_request {
      * code ends the job with it. May be NULL. */
     int (*planned)(void *opaque, double cost);
     int (*progress)(void *opaque, const struct pipeline_progress *progress); /* may be NULL */
-    void (*log)(void *opaque, const char *text);  /* print and log of the script; may be NULL */
+    void (*log)(void *opaque, const char *text); /* print and log of the script; may be NULL */
     /* The script used up a limit ("lua_time") and can't be stopped otherwise: to report that and
      * _exit; from any thread (see sandbox.h). May be NULL. */
     void (*killed)(void *opaque, const char *limit);
