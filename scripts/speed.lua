@@ -95,8 +95,24 @@ return {
       return track
     end
 
+    -- At its own speed a stream stays what it is.
+    local function copied(stream, name, asked)
+      if factor == 1 and not asked and av.can_copy(stream, format) then
+        job:note(("%s copied: its speed stays"):format(name))
+        return stream:copy()
+      end
+    end
+
     local output = tracks.all(job, source, format, {
       video = function(stream, name)
+        local track = copied(stream, name, options.video_codec or options.crf)
+        if track then
+          return track
+        elseif smooth == "motion" and factor < 1
+          and (stream.pixel_format or ""):find "1[0-6][lb]e$"
+        then
+          job:note(("%s made 8 bits deep: motion is followed in no more"):format(name))
+        end
         job:note(("%s encoded to %s: %g times as fast"):format(name, codec, factor))
         local shape = effects.shape(stream, zero)
         local video = change_picture(stream, shape, factor, smooth)
@@ -111,7 +127,10 @@ return {
 
       audio = function(stream, name)
         local own = sound.codec(format, stream)
-        if own == "" then
+        local track = copied(stream, name)
+        if track then
+          return track
+        elseif own == "" then
           job:note(("%s not kept: %s holds no sound"):format(name, format))
           return false
         end

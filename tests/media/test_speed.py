@@ -120,6 +120,20 @@ def test_sound_alone(luma, clips, name, codec):
     assert len(after.covers) == len(before.covers)
 
 
+def test_own_speed_is_a_copy(luma, clips):
+    path = clips["clip.mp4"]
+    outcome = luma.ok("speed", path, factor=1)
+    for stream in ("v:0", "a:0"):
+        assert facts.packet_hash(outcome.path, stream) == facts.packet_hash(path, stream)
+    assert outcome.noted("video", "copied")
+
+
+def test_motion_of_deep_pictures(luma, clips):
+    outcome = luma.ok("speed", clips["hdr.mkv"], factor=0.5, smooth="motion", **QUICK)
+    assert outcome.noted("8 bits")
+    assert abs(facts.span(outcome.path, "v:0") - 2) <= 0.041
+
+
 def test_refused(luma, clips):
     for wrong in ({}, {"factor": 0.2}, {"factor": 11}, {"factor": 2, "smooth": "magic"},
                   {"factor": 2, "crf": 60}, {"factor": 2, "format": "mp3"},
