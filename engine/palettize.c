@@ -91,9 +91,10 @@ static int put_aside(struct palettize *palettize, const AVFrame *frame)
     int code = 0;
     if (spool_count(palettize->spool) == 0 && frame_spec_pin(&palettize->spec, frame) < 0)
         code = error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a palette");
-    if (code == 0 && spool_count(palettize->spool) >= limits->max_frames)
+    if (code == 0 && spool_count(palettize->spool) >= limits->max_frames) {
         code = error_set(e, ERROR_LIMIT_EXCEEDED, "a track has more than %lld frames",
                          (long long)limits->max_frames);
+    }
     if (code == 0)
         code = palette_histogram_add(palettize->histogram, frame, e);
     if (code == 0)
@@ -141,9 +142,10 @@ static int take_frame(struct palettize *palettize, AVFrame *frame)
     int code = palettize->began ? 0 : begin(palettize);
     if (code != 0)
         return code;
-    if (frame->pts != AV_NOPTS_VALUE)
+    if (frame->pts != AV_NOPTS_VALUE) {
         palettize->taken = av_rescale_q(frame->pts + FFMAX(compat_frame_duration(frame), 0),
                                         frame->time_base, AV_TIME_BASE_Q);
+    }
     bool takes = frame_spec_takes(&palettize->spec, frame);
     if (palettize->convert.graph && (takes || !frame_shape_fits(&palettize->convert.shape, frame)))
         code = flush_convert(palettize, AV_NOPTS_VALUE);
