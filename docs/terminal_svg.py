@@ -9,7 +9,7 @@ import pty
 import re
 import sys
 
-COLUMNS = 100
+COLUMNS = 108
 COLOURS = {"31": "#f7768e", "32": "#9ece6a", "33": "#e0af68", "34": "#7aa2f7", "35": "#bb9af7",
            "36": "#7dcfff", "90": "#7a88b0"}
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\r\n|\r|\n)|([^\x1b\r\n]+)")

@@ -270,6 +270,7 @@ async function follow(connection, jobId, outputs, progress, asJson) {
         : speed ? `${speed.toFixed(1)}x` : "";
       progress.show(stage, percent, rate, eta);
     }
+    if (message.type === "completed") progress.show("completed", 100);
     if (message.type === "completed" || message.final) return message;
   }
   throw new Lost("The server closed the connection before the job had ended");

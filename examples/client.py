@@ -229,6 +229,8 @@ async def follow(socket, job_id, outputs, progress, as_json):
             if message["stage"] == "queued" and message.get("position"):
                 rate = f"number {message['position']} in the queue"
             progress.show(message["stage"], message.get("percent"), rate, message.get("eta"))
+        if message["type"] == "completed":
+            progress.show("completed", 100)
         if message["type"] == "completed" or message.get("final"):
             return message
     raise ConnectionError("The server closed the connection before the job had ended")
