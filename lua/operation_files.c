@@ -186,9 +186,23 @@ struct alternative {
     int otherwise;   /* the function to call, then that of what it declared */
     int64_t largest; /* what its result may be at most; 0: anything */
     int64_t size;    /* of the file that was too large */
+    int input;       /* the input that is kept as it is, or -1 */
 };
 
-/* Calls `otherwise`, which gets the size that came out, and returns the table of an output. */
+/* The number of an input among the job's, from the input on top of the stack; -1 if it is none. */
+static int kept_input(lua_State *L, const struct bind *bind)
+{
+    const struct bind_input *input = bind_test_input(L, -1);
+    for (int i = 0; input && i < bind->input_count; i++) {
+        if (bind->inputs[i] == input->node) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Calls `otherwise`, which gets the size that came out, and returns the table of an output, or an
+ * input that is kept as it is. */
 static int alternative_body(lua_State *L)
 {
     struct alternative *alternative = lua_touserdata(L, 1);
@@ -202,8 +216,14 @@ static int alternative_body(lua_State *L)
     lua_rawgeti(L, LUA_REGISTRYINDEX, alternative->otherwise);
     lua_pushinteger(L, alternative->size);
     lua_call(L, 1, 1);
+    alternative->input = kept_input(L, bind);
+    if (alternative->input >= 0) {
+        return 0;
+    }
     if (!lua_istable(L, -1)) {
-        return luaL_error(L, "'otherwise' must return the table of an output, not a %s",
+        return luaL_error(L,
+                          "'otherwise' must return the table of an output or a whole input, "
+                          "not a %s",
                           luaL_typename(L, -1));
     }
     int added = bind_add_output(L, lua_gettop(L));
@@ -219,6 +239,28 @@ static int alternative_body(lua_State *L)
     return 0;
 }
 
+/* Gives the input's own bytes in place of an output that came out larger. */
+static int keep_input(struct job *job, int output, int input)
+{
+    const char *label = plan_input_media(job->plan, job->inputs[input])->label;
+    const char *dot = strrchr(label, '.');
+    char name[256], path[PATH_MAX];
+
+    plan_output_name(job->plan, job->bind.outputs[output].node, 0, name, sizeof name);
+    char *own_dot = strrchr(name, '.');
+    if (dot && own_dot && strlen(dot) <= 8 && own_dot + 10 < name + sizeof name) {
+        snprintf(own_dot, 10, "%s", dot);
+    }
+    int code = give_path(job, output, 0, name, path, sizeof path);
+    if (code != 0) {
+        return error_set(&job->outcome->error, code, "there is no place for '%s'", name);
+    }
+    struct job_file *file = find_file(job, output, 0);
+    code = operation_keep_input(job, input, path, &file->size);
+    file->done = code == 0;
+    return code;
+}
+
 static int replace_large(struct job *job, int output)
 {
     struct alternative alternative = {
@@ -226,6 +268,7 @@ static int replace_large(struct job *job, int output)
         .output = output,
         .otherwise = job->bind.outputs[output].otherwise,
         .largest = job->bind.outputs[output].largest,
+        .input = -1,
     };
     int code = 0;
 
@@ -245,6 +288,9 @@ static int replace_large(struct job *job, int output)
         if (code == 0) {
             unlink(file->path); /* the other may have another name */
             file->done = false;
+            if (alternative.input >= 0) {
+                return keep_input(job, output, alternative.input);
+            }
             code = run_pipeline(job, &job->alternative, 1);
         }
     }

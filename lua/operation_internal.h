@@ -54,6 +54,10 @@ int operation_make_files(struct job *job);
 json_t *operation_files_json(struct job *job, struct error *e);
 void operation_free_files(struct job *job);
 
+/* operation_keep.c: copies the bytes of an input to a path; 0 or a code with the outcome's error.
+ */
+int operation_keep_input(struct job *job, int input, const char *path, int64_t *size);
+
 /* operation_measure.c: what bind.measure calls, with the job as its owner. */
 int operation_measure(void *owner, int node, struct pipeline_result *result, struct error *e);
 /* Asks the caller once for leave to do what costs so much; 0 or an error code. */

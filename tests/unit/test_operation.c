@@ -745,6 +745,21 @@ static void test_alternative(void **state)
     operation_outcome_finish(&outcome);
 }
 
+static void test_input_kept(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("job:output { format = 'mp4', source.video:encode { codec = 'h264', crf = 1 },\n"
+              "  not_larger_than = 1000, otherwise = function() return source end }");
+    if (run_script(&outcome) != 0)
+        fail_msg("%s", outcome.error.message);
+    assert_int_equal(json_array_size(outcome.outputs), 1);
+    struct stat before;
+    assert_int_equal(stat(clips.mp4, &before), 0);
+    assert_int_equal(json_integer_value(output_field(&outcome, 0, "size")), before.st_size);
+    operation_outcome_finish(&outcome);
+}
+
 /* An alternative may have one of its own; each is told the size that was too large. */
 static void test_alternatives_in_a_row(void **state)
 {
@@ -947,6 +962,7 @@ int main(void)
         cmocka_unit_test(test_name_of_an_unnamed_input),
         cmocka_unit_test(test_several_outputs),
         cmocka_unit_test(test_alternative),
+        cmocka_unit_test(test_input_kept),
         cmocka_unit_test(test_alternatives_in_a_row),
         cmocka_unit_test(test_palettes_and_options),
         cmocka_unit_test(test_explain),
