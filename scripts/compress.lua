@@ -148,10 +148,9 @@ return {
     if preset ~= "custom" and not asked and source.size then
       output.not_larger_than = source.size
       output.otherwise = function()
-        job:note("the encode came out larger than the input: the input's streams are kept")
-        local kept = tracks.all(job, source, source.family, {})
-        kept.format = source.family
-        return kept
+        job:note("the encode came out larger than the input: the input's streams are kept as "
+          .. "they are")
+        return source
       end
     end
     job:output(output)
