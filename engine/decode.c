@@ -65,9 +65,10 @@ static int open_decoder(struct decode *decode)
     const struct pipeline_options *options = decode->stage.run->options;
     const struct policy_limits *limits = &decode->stage.run->plan->limits;
     const AVCodec *codec = avcodec_find_decoder(decode->parameters->codec_id);
-    if (!codec)
+    if (!codec) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA, "no decoder for stream %d of '%s' (%s)",
                          decode->stream, decode->file->label, decode->codec_name);
+    }
     decode->codec = avcodec_alloc_context3(codec);
     decode->frame = av_frame_alloc();
     if (!decode->codec || !decode->frame ||
@@ -79,10 +80,11 @@ static int open_decoder(struct decode *decode)
     decode->codec->max_pixels = limits->max_pixels;
     decode->codec->codec_whitelist = av_strdup(policy_decoders());
     int code = avcodec_open2(decode->codec, codec, NULL);
-    if (code < 0)
+    if (code < 0) {
         return error_set_av(e, ERROR_UNSUPPORTED_MEDIA, code,
                             "the %s decoder can't open stream %d of '%s'", codec->name,
                             decode->stream, decode->file->label);
+    }
     return 0;
 }
 
@@ -92,18 +94,20 @@ static void time_audio(struct decode *decode, AVFrame *frame)
 {
     AVRational samples = {1, frame->sample_rate};
     if (decode->sample_rate != frame->sample_rate) {
-        if (decode->sample_rate > 0 && decode->next != AV_NOPTS_VALUE)
+        if (decode->sample_rate > 0 && decode->next != AV_NOPTS_VALUE) {
             decode->next =
                 av_rescale_q(decode->next, (AVRational){1, decode->sample_rate}, samples);
+        }
         decode->sample_rate = frame->sample_rate;
         decode->rescale = AV_NOPTS_VALUE;
     }
     int64_t pts = frame->best_effort_timestamp;
-    if (pts != AV_NOPTS_VALUE)
+    if (pts != AV_NOPTS_VALUE) {
         frame->pts = av_rescale_delta(decode->time_base, pts, samples, frame->nb_samples,
                                       &decode->rescale, samples);
-    else
+    } else {
         frame->pts = decode->next != AV_NOPTS_VALUE ? decode->next : 0;
+    }
     frame->time_base = samples;
     compat_frame_set_duration(frame, frame->nb_samples);
     decode->next = frame->pts + frame->nb_samples;
@@ -291,10 +295,11 @@ static int decode_run(struct task *task)
         ended |= item.kind == QUEUE_END;
         queue_item_clear(&item);
     }
-    if (code == TASK_STOP && ended && decode->frames == 0 && !decode->ranged)
+    if (code == TASK_STOP && ended && decode->frames == 0 && !decode->ranged) {
         code = error_set(&task->error, ERROR_CORRUPT_MEDIA,
                          "nothing of stream %d of '%s' (%s) can be decoded", decode->stream,
                          decode->file->label, decode->codec_name);
+    }
     if (code >= 0)
         port_end(output(decode), end_time(decode));
     /* Frames may still be used elsewhere; the decoder's own threads end here. */

@@ -92,10 +92,11 @@ static void find_uses(struct demux *demux, int node)
                 continue;
             struct demux_stream *stream = &demux->streams[user->inputs[k].pad];
             stream->wanted = true;
-            if (user->kind == PLAN_COPY)
+            if (user->kind == PLAN_COPY) {
                 stream->copied = true;
-            else
+            } else {
                 stream->decoded = true;
+            }
         }
     }
 }
@@ -138,9 +139,10 @@ static int prepare_stream(struct demux *demux, int index, struct error *e)
         if (!stream->reorder) /* libavformat can tell by itself for older codecs */
             context->flags |= AVFMT_FLAG_GENPTS;
     }
-    if (track_format_init(&stream->format) < 0 || track_format_copy(&stream->format, from) < 0)
+    if (track_format_init(&stream->format) < 0 || track_format_copy(&stream->format, from) < 0) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory to read '%s'",
                          demux->source.file->label);
+    }
     struct port *port = &demux->stage.task.ports[index];
     port->format = &stream->format;
     port->frame_rate = stream->frame_rate.num > 0 ? stream->frame_rate : (AVRational){0, 1};
@@ -208,9 +210,10 @@ static double reorder_allowance(const struct demux *demux)
     const AVFormatContext *context = demux->source.context;
     if (context->iformat->flags & AVFMT_SEEK_TO_PTS)
         return 0;
-    for (unsigned i = 0; i < context->nb_streams; i++)
+    for (unsigned i = 0; i < context->nb_streams; i++) {
         if (context->streams[i]->codecpar->video_delay > 0)
             return 3.0 / 23;
+    }
     return 0;
 }
 
@@ -347,10 +350,11 @@ static void fix_timestamps(struct demux *demux, struct demux_stream *stream, AVP
     give_room(demux, stream, packet);
 
     if (packet->dts == AV_NOPTS_VALUE && stream->kind != AVMEDIA_TYPE_SUBTITLE) {
-        if (stream->expected == AV_NOPTS_VALUE)
+        if (stream->expected == AV_NOPTS_VALUE) {
             stream->expected = packet->pts != AV_NOPTS_VALUE && !stream->may_reorder
                                    ? packet->pts
                                    : first_guess(stream, par);
+        }
         packet->dts = stream->expected;
         if (packet->pts != AV_NOPTS_VALUE && packet->dts > packet->pts)
             packet->dts = packet->pts;
@@ -386,9 +390,10 @@ static void end_stream(struct demux *demux, int index)
 
 static bool all_ended(const struct demux *demux)
 {
-    for (int i = 0; i < demux->stream_count; i++)
+    for (int i = 0; i < demux->stream_count; i++) {
         if (demux->streams[i].wanted && !demux->streams[i].ended)
             return false;
+    }
     return true;
 }
 
@@ -511,9 +516,10 @@ static int read_failed(struct demux *demux, int code, int *errors)
 {
     if (code == AVERROR_EOF || code == AVERROR_EXIT)
         return TASK_STOP;
-    if (code == AVERROR(ENOMEM) || code == AVERROR(EIO))
+    if (code == AVERROR(ENOMEM) || code == AVERROR(EIO)) {
         return error_set_av(&demux->stage.task.error, ERROR_CORRUPT_MEDIA, code,
                             "reading '%s' failed", demux->source.file->label);
+    }
     /* Anything else is damage: what was read so far is used, as ffmpeg does. */
     return code == AVERROR(EAGAIN) && ++*errors < MAX_READ_ERRORS ? 0 : TASK_STOP;
 }

@@ -56,9 +56,10 @@ static int failed(struct encode *encode, int averror, const char *what)
 static struct frame_time *find_time(struct encode *encode, int64_t pts)
 {
     int64_t oldest = FFMAX(0, encode->time_count - FRAME_TIMES);
-    for (int64_t i = encode->time_count - 1; i >= oldest; i--)
+    for (int64_t i = encode->time_count - 1; i >= oldest; i--) {
         if (encode->times[i % FRAME_TIMES].pts == pts)
             return &encode->times[i % FRAME_TIMES];
+    }
     return NULL;
 }
 
@@ -97,9 +98,10 @@ static int receive_packets(struct encode *encode)
 static int encode_frame(struct encode *encode, AVFrame *frame)
 {
     const struct policy_limits *limits = &encode->stage.run->plan->limits;
-    if (frame && ++encode->frames > limits->max_frames)
+    if (frame && ++encode->frames > limits->max_frames) {
         return error_set(&encode->stage.task.error, ERROR_LIMIT_EXCEEDED,
                          "a track has more than %lld frames", (long long)limits->max_frames);
+    }
     int result = avcodec_send_frame(encode->codec, frame);
     if (result == AVERROR(EAGAIN)) {
         int code = receive_packets(encode);
@@ -312,9 +314,10 @@ static int begin_convert(struct encode *encode, const AVFrame *frame)
     struct error *e = &encode->stage.task.error;
     int threads = encode->stage.run->options->threads;
     struct frame_spec spec = encode->spec; /* borrows the layouts */
-    if (is_constant(encode))
+    if (is_constant(encode)) {
         spec.constant_rate = encode_constant_rate(
             encode, encode->forced_rate.num > 0 ? encode->forced_rate : encode->frame_rate);
+    }
     int code = chain_begin(&encode->convert, frame, encode->frame_rate, threads, e);
     if (code == 0)
         code = chain_convert(&encode->convert, &spec, e);
@@ -345,9 +348,10 @@ static int take_frame(struct encode *encode, AVFrame *frame)
 {
     if (encode->frames == 0 && !encode->codec)
         learn_rate(encode);
-    if (frame->pts != AV_NOPTS_VALUE)
+    if (frame->pts != AV_NOPTS_VALUE) {
         encode->taken = av_rescale_q(frame->pts + frame_length(encode, frame), frame->time_base,
                                      AV_TIME_BASE_Q);
+    }
     bool takes = frame_spec_takes(&encode->spec, frame) && !is_constant(encode);
     int code = 0;
     if (encode->convert.graph && (takes || !frame_shape_fits(&encode->convert.shape, frame)))
@@ -390,10 +394,11 @@ static int finish_encoding(struct encode *encode, int64_t end)
     code = encode_frame(encode, NULL);
     if (code == 0)
         code = release_held(encode);
-    if (code == 0 && encode->frames > 0 && encode->packets == 0)
+    if (code == 0 && encode->frames > 0 && encode->packets == 0) {
         code = error_set(&encode->stage.task.error, ERROR_ENCODE_FAILED,
                          "encoder %s made nothing of %lld frames", encode->node->encoder->name,
                          (long long)encode->frames);
+    }
     return code;
 }
 

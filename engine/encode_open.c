@@ -100,9 +100,10 @@ static int prepare_audio(struct encode *encode, struct error *e)
     const int *rates = compat_encoder_sample_rates(codec);
     if (rate) {
         int best = (int)av_strtod(rate, NULL), wanted = best;
-        for (const int *r = rates; r && *r; r++)
+        for (const int *r = rates; r && *r; r++) {
             if (r == rates || abs(*r - wanted) < abs(best - wanted))
                 best = *r;
+        }
         spec->sample_rates[spec->sample_rate_count++] = best;
     }
     for (; !rate && rates && *rates && spec->sample_rate_count < SPEC_RATES; rates++)
@@ -116,9 +117,11 @@ static int prepare_audio(struct encode *encode, struct error *e)
         av_channel_layout_default(&spec->layouts[spec->layout_count++],
                                   (int)av_strtod(channels, NULL));
     } else {
-        for (; layouts && layouts->nb_channels > 0 && spec->layout_count < SPEC_LAYOUTS; layouts++)
+        for (; layouts && layouts->nb_channels > 0 && spec->layout_count < SPEC_LAYOUTS;
+             layouts++) {
             if (av_channel_layout_copy(&spec->layouts[spec->layout_count++], layouts) < 0)
                 code = AVERROR(ENOMEM);
+        }
     }
     return code < 0 ? error_set_av(e, ERROR_INVALID_OPTION, code, "channel layout '%s'",
                                    layout ? layout : "of the encoder")
@@ -247,9 +250,10 @@ static const char *const handled[] = {
 
 static bool is_handled(const char *name)
 {
-    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
+    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++) {
         if (strcmp(name, handled[i]) == 0)
             return true;
+    }
     return false;
 }
 
@@ -261,9 +265,10 @@ static int collect_options(const struct plan_node *node, AVDictionary **options)
         const char *name = setting->name;
         if (is_handled(name))
             continue;
-        for (size_t k = 0; k < sizeof renamed / sizeof *renamed; k++)
+        for (size_t k = 0; k < sizeof renamed / sizeof *renamed; k++) {
             if (strcmp(name, renamed[k].setting) == 0)
                 name = renamed[k].option;
+        }
         code = av_dict_set(options, name, setting->value, 0);
     }
     return code;
@@ -298,15 +303,17 @@ static void set_interlacing(AVCodecContext *codec, const AVFrame *frame)
     if (!compat_frame_interlaced(frame))
         return;
     bool top = compat_frame_top_first(frame);
-    if (codec->codec_id == AV_CODEC_ID_MJPEG)
+    if (codec->codec_id == AV_CODEC_ID_MJPEG) {
         codec->field_order = top ? AV_FIELD_TT : AV_FIELD_BB;
-    else
+    } else {
         codec->field_order = top ? AV_FIELD_TB : AV_FIELD_BT;
+    }
     /* What was interlaced stays marked so, where the codec can code fields. */
     static const char *const fields[] = {"libx264", "mpeg2video", "mpeg4"};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (strcmp(codec->codec->name, fields[i]) == 0)
             codec->flags |= AV_CODEC_FLAG_INTERLACED_DCT | AV_CODEC_FLAG_INTERLACED_ME;
+    }
 }
 
 static void set_color(AVCodecContext *codec, const AVFrame *frame)
@@ -447,9 +454,10 @@ static int publish_format(struct encode *encode, const AVFrame *frame)
     if (code >= 0 && encode->spec.kind == AVMEDIA_TYPE_VIDEO && is_hdr(frame)) {
         code = add_frame_side_data(stream, frame, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA,
                                    AV_PKT_DATA_MASTERING_DISPLAY_METADATA);
-        if (code >= 0)
+        if (code >= 0) {
             code = add_frame_side_data(stream, frame, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL,
                                        AV_PKT_DATA_CONTENT_LIGHT_LEVEL);
+        }
     }
     stream->time_base = codec->time_base;
     stream->sample_aspect_ratio = codec->sample_aspect_ratio;
@@ -470,10 +478,11 @@ int encode_open(struct encode *encode, const AVFrame *frame)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for an encoder");
     set_common(encode);
     int code = 0;
-    if (encode->spec.kind == AVMEDIA_TYPE_VIDEO)
+    if (encode->spec.kind == AVMEDIA_TYPE_VIDEO) {
         set_video(encode, frame);
-    else
+    } else {
         code = set_audio(encode, frame);
+    }
     if (code >= 0)
         code = collect_options(encode->node, &options);
     if (code >= 0)
@@ -481,20 +490,21 @@ int encode_open(struct encode *encode, const AVFrame *frame)
     if (code >= 0)
         code = avcodec_open2(encode->codec, encoder, &options);
     const AVDictionaryEntry *unknown = av_dict_get(options, "", NULL, AV_DICT_IGNORE_SUFFIX);
-    if (code < 0 && encode->spec.kind == AVMEDIA_TYPE_VIDEO)
+    if (code < 0 && encode->spec.kind == AVMEDIA_TYPE_VIDEO) {
         code = error_set_av(e, ERROR_ENCODE_FAILED, code, "encoder %s doesn't take %dx%d %s",
                             encoder->name, frame->width, frame->height,
                             av_get_pix_fmt_name(frame->format));
-    else if (code < 0)
+    } else if (code < 0) {
         code = error_set_av(e, ERROR_ENCODE_FAILED, code,
                             "encoder %s doesn't take %d Hz, %d channels, %s", encoder->name,
                             frame->sample_rate, frame->ch_layout.nb_channels,
                             av_get_sample_fmt_name(frame->format));
-    else if (unknown)
+    } else if (unknown) {
         code = error_set(e, ERROR_INVALID_OPTION, "encoder %s has no option '%s'", encoder->name,
                          unknown->key);
-    else if (publish_format(encode, frame) < 0)
+    } else if (publish_format(encode, frame) < 0) {
         code = error_set(e, ERROR_OUT_OF_MEMORY, "no memory for an encoder");
+    }
     av_dict_free(&options);
     return code;
 }

@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set
+#undef error_set_av
+
 static const struct {
     int code;
     const char *name;

@@ -128,9 +128,10 @@ static int create_node(struct filter *filter, struct filter_node *entry)
     }
     if (code == 0)
         code = graph_init_filter(entry->context, options, e);
-    if (code == 0 && entry->context->nb_inputs != (unsigned)node->input_count)
+    if (code == 0 && entry->context->nb_inputs != (unsigned)node->input_count) {
         code = error_set(e, ERROR_INTERNAL, "filter %s has %u inputs, planned were %d",
                          node->filter->name, entry->context->nb_inputs, node->input_count);
+    }
     free(options);
     return code;
 }
@@ -141,19 +142,21 @@ static int gather_outlets(struct filter *filter, struct plan_edge edge, struct o
     int count = 0;
     for (int i = 0; i < filter->node_count; i++) {
         const struct plan_node *node = plan_of(filter)->nodes[filter->nodes[i].node];
-        for (int k = 0; k < node->input_count; k++)
+        for (int k = 0; k < node->input_count; k++) {
             if (same_edge(node->inputs[k], edge)) {
                 if (outlets)
                     outlets[count] = (struct outlet){filter->nodes[i].context, (unsigned)k};
                 count++;
             }
+        }
     }
-    for (int i = 0; i < filter->output_count; i++)
+    for (int i = 0; i < filter->output_count; i++) {
         if (same_edge(filter->outputs[i].edge, edge)) {
             if (outlets)
                 outlets[count] = (struct outlet){filter->outputs[i].sink, 0};
             count++;
         }
+    }
     return count;
 }
 
@@ -244,15 +247,18 @@ static int create_parts(struct filter *filter)
 static int link_parts(struct filter *filter)
 {
     int code = 0;
-    for (int i = 0; i < filter->input_count && code == 0; i++)
+    for (int i = 0; i < filter->input_count && code == 0; i++) {
         code = link_edge(filter, filter->inputs[i].edge, filter->inputs[i].kind,
                          filter->inputs[i].source, 0);
+    }
     for (int i = 0; i < filter->node_count && code == 0; i++) {
         AVFilterContext *context = filter->nodes[i].context;
-        for (unsigned k = 0; k < context->nb_outputs && code == 0; k++)
-            if (!context->outputs[k])
+        for (unsigned k = 0; k < context->nb_outputs && code == 0; k++) {
+            if (!context->outputs[k]) {
                 code = link_edge(filter, (struct plan_edge){filter->nodes[i].node, (int)k},
                                  pad_kind(context, k), context, k);
+            }
+        }
     }
     return code;
 }
@@ -270,14 +276,16 @@ static int check_links(struct filter *filter)
             double rate = frame_rate.den > 0 ? av_q2d(frame_rate) : 0;
             if (link->type != AVMEDIA_TYPE_VIDEO)
                 continue;
-            if (pixels > (double)limits->max_pixels)
+            if (pixels > (double)limits->max_pixels) {
                 return error_set(error_of(filter), ERROR_LIMIT_EXCEEDED,
                                  "filter %s makes pictures of %dx%d, which is more than allowed",
                                  context->filter->name, link->w, link->h);
-            if (rate < 10000 && pixels * rate > limits->max_pixel_rate)
+            }
+            if (rate < 10000 && pixels * rate > limits->max_pixel_rate) {
                 return error_set(error_of(filter), ERROR_LIMIT_EXCEEDED,
                                  "filter %s makes %.0f pixels a second, which is more than allowed",
                                  context->filter->name, pixels * rate);
+            }
         }
     }
     return 0;
@@ -291,13 +299,15 @@ static bool keeps_rate(const struct filter *filter)
                                        "freezeframes",  "random", "framestep",  "trim"};
     for (int i = 0; i < filter->node_count; i++) {
         const char *name = plan_of(filter)->nodes[filter->nodes[i].node]->filter->name;
-        for (size_t k = 0; k < sizeof lose / sizeof *lose; k++)
+        for (size_t k = 0; k < sizeof lose / sizeof *lose; k++) {
             if (strcmp(name, lose[k]) == 0)
                 return false;
+        }
     }
-    for (int i = 0; i < filter->input_count; i++)
+    for (int i = 0; i < filter->input_count; i++) {
         if (filter->inputs[i].kind == AVMEDIA_TYPE_VIDEO && !filter->stage.task.from[i]->steady)
             return false;
+    }
     return true;
 }
 
@@ -358,9 +368,10 @@ static int send_output(struct filter *filter, int number, AVFrame *frame)
 
 static bool all_closed(const struct filter *filter)
 {
-    for (int i = 0; i < filter->output_count; i++)
+    for (int i = 0; i < filter->output_count; i++) {
         if (!filter->outputs[i].closed)
             return false;
+    }
     return true;
 }
 
@@ -441,11 +452,12 @@ static void tell_lacks(struct filter *filter)
     bool any = false;
     for (int i = 0; i < filter->input_count; i++) {
         struct filter_input *input = &filter->inputs[i];
-        if (filter->graph)
+        if (filter->graph) {
             filter->lacks[i] =
                 !input->ended && av_buffersrc_get_nb_failed_requests(input->source) > 0;
-        else
+        } else {
             filter->lacks[i] = !input->ended && !input->shaped;
+        }
         any |= filter->lacks[i];
     }
     for (int i = 0; i < filter->input_count && !any; i++)
@@ -455,9 +467,10 @@ static void tell_lacks(struct filter *filter)
 
 static bool ready(const struct filter *filter)
 {
-    for (int i = 0; i < filter->input_count; i++)
+    for (int i = 0; i < filter->input_count; i++) {
         if (!filter->inputs[i].shaped)
             return false;
+    }
     return true;
 }
 
@@ -470,9 +483,10 @@ static int shape_empty_input(struct filter *filter, struct filter_input *input)
     struct frame_shape *shape = &input->shape;
     bool audio = input->kind == AVMEDIA_TYPE_AUDIO;
     if (!stream || (audio ? stream->sample_rate <= 0 || stream->channels <= 0
-                          : stream->width <= 0 || stream->pixel_format == AV_PIX_FMT_NONE))
+                          : stream->width <= 0 || stream->pixel_format == AV_PIX_FMT_NONE)) {
         return error_set(error_of(filter), ERROR_CORRUPT_MEDIA,
                          "nothing to filter: an input has no frames");
+    }
     *shape = (struct frame_shape){
         .kind = input->kind,
         .format = audio ? (int)stream->sample_format : (int)stream->pixel_format,
@@ -518,9 +532,10 @@ static int start_if_ready(struct filter *filter)
 static int tear_down(struct filter *filter)
 {
     int code = 0;
-    for (int i = 0; i < filter->input_count && code == 0; i++)
+    for (int i = 0; i < filter->input_count && code == 0; i++) {
         if (!filter->inputs[i].ended)
             code = close_source(filter, &filter->inputs[i]);
+    }
     if (code == 0)
         code = run_graph(filter, false);
     avfilter_graph_free(&filter->graph);
@@ -563,10 +578,11 @@ static int end_input(struct filter *filter, struct filter_input *input, int64_t 
     input->end = end;
     if (!input->shaped)
         code = shape_empty_input(filter, input);
-    if (code == 0 && filter->graph)
+    if (code == 0 && filter->graph) {
         code = close_source(filter, input);
-    else if (code == 0)
+    } else if (code == 0) {
         code = start_if_ready(filter);
+    }
     return code == 0 && filter->graph ? run_graph(filter, true) : code;
 }
 
@@ -585,10 +601,11 @@ static int filter_run(struct task *task)
     }
     while (code == 0 && (code = task_receive(task, &item)) == 0) {
         struct filter_input *input = &filter->inputs[item.input];
-        if (item.kind == QUEUE_FRAME)
+        if (item.kind == QUEUE_FRAME) {
             code = take_frame(filter, input, &item.frame);
-        else if (item.kind == QUEUE_END)
+        } else if (item.kind == QUEUE_END) {
             code = end_input(filter, input, item.end);
+        }
         queue_item_clear(&item);
         if (code == 0)
             tell_lacks(filter);
@@ -600,9 +617,10 @@ static int filter_run(struct task *task)
 
 static int add_input(struct filter *filter, struct plan_edge edge)
 {
-    for (int i = 0; i < filter->input_count; i++)
+    for (int i = 0; i < filter->input_count; i++) {
         if (same_edge(filter->inputs[i].edge, edge))
             return 0;
+    }
     filter->inputs[filter->input_count++] = (struct filter_input){
         .edge = edge,
         .kind = edge_kind(filter, edge),
@@ -628,11 +646,12 @@ static int collect(struct filter *filter, int component, const int *consumers, i
 {
     const struct run *run = filter->stage.run;
     int pads = 0;
-    for (int i = 0; i < run->plan->node_count; i++)
+    for (int i = 0; i < run->plan->node_count; i++) {
         if (run->nodes[i].component == component) {
             filter->node_count++;
             pads += run->plan->nodes[i]->input_count;
         }
+    }
     filter->nodes = calloc((size_t)filter->node_count + 1, sizeof *filter->nodes);
     filter->inputs = calloc((size_t)pads + 1, sizeof *filter->inputs);
     filter->lacks = calloc((size_t)pads + 1, sizeof *filter->lacks);
@@ -645,9 +664,10 @@ static int collect(struct filter *filter, int component, const int *consumers, i
             continue;
         filter->nodes[next++].node = i;
         const struct plan_node *node = run->plan->nodes[i];
-        for (int k = 0; k < node->input_count; k++)
+        for (int k = 0; k < node->input_count; k++) {
             if (run->plan->nodes[node->inputs[k].node]->kind != PLAN_FILTER)
                 add_input(filter, node->inputs[k]);
+        }
     }
     for (int i = 0; i < consumer_count; i++) {
         struct filter_output *output = &filter->outputs[filter->output_count++];
@@ -660,9 +680,10 @@ static int collect(struct filter *filter, int component, const int *consumers, i
 
 static int queue_size(const struct filter *filter)
 {
-    for (int i = 0; i < filter->input_count; i++)
+    for (int i = 0; i < filter->input_count; i++) {
         if (filter->inputs[i].kind == AVMEDIA_TYPE_AUDIO)
             return QUEUE_AUDIO_FRAMES;
+    }
     return QUEUE_FRAMES;
 }
 

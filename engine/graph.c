@@ -27,27 +27,30 @@ int graph_failed(struct error *e, int averror, const char *what)
 
 static bool listed(const int *list, int count, int value)
 {
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         if (list[i] == value)
             return true;
+    }
     return count == 0;
 }
 
 static bool layout_listed(const struct frame_spec *spec, const AVChannelLayout *layout)
 {
-    for (int i = 0; i < spec->layout_count; i++)
+    for (int i = 0; i < spec->layout_count; i++) {
         if (av_channel_layout_compare(&spec->layouts[i], layout) == 0)
             return true;
+    }
     return spec->layout_count == 0;
 }
 
 bool frame_spec_takes(const struct frame_spec *spec, const AVFrame *frame)
 {
-    if (spec->kind == AVMEDIA_TYPE_AUDIO)
+    if (spec->kind == AVMEDIA_TYPE_AUDIO) {
         return listed((const int *)spec->sample_formats, spec->sample_format_count,
                       frame->format) &&
                listed(spec->sample_rates, spec->sample_rate_count, frame->sample_rate) &&
                layout_listed(spec, &frame->ch_layout);
+    }
     if (spec->constant_rate.num > 0)
         return false;
     if (spec->even && (frame->width % 2 != 0 || frame->height % 2 != 0))
@@ -127,9 +130,10 @@ bool frame_shape_fits(const struct frame_shape *shape, const AVFrame *frame)
 {
     if (shape->format != frame->format)
         return false;
-    if (shape->kind == AVMEDIA_TYPE_AUDIO)
+    if (shape->kind == AVMEDIA_TYPE_AUDIO) {
         return shape->sample_rate == frame->sample_rate &&
                av_channel_layout_compare(&shape->layout, &frame->ch_layout) == 0;
+    }
     AVRational aspect = known_aspect(frame->sample_aspect_ratio);
     bool same_aspect =
         shape->aspect.num <= 0 || aspect.num == 0 || av_cmp_q(shape->aspect, aspect) == 0;
@@ -160,16 +164,18 @@ int graph_init_filter(AVFilterContext *filter, const char *const *options, struc
 {
     for (; options && options[0]; options += 2) {
         int code = av_opt_set(filter, options[0], options[1], AV_OPT_SEARCH_CHILDREN);
-        if (code < 0)
+        if (code < 0) {
             return error_set_av(e, ERROR_INVALID_OPTION, code, "filter %s: option %s=%s",
                                 filter->filter->name, options[0], options[1]);
+        }
     }
     AVDictionary *none = NULL; /* scale takes it without asking whether it is there */
     int code = avfilter_init_dict(filter, &none);
     av_dict_free(&none);
-    if (code < 0)
+    if (code < 0) {
         return error_set_av(e, ERROR_INVALID_OPTION, code, "filter %s refuses its options",
                             filter->filter->name);
+    }
     return 0;
 }
 
@@ -262,19 +268,22 @@ static int convert_video(AVFilterGraph *graph, const struct frame_spec *spec,
 
     if (spec->constant_rate.num > 0)
         code = follow(graph, "fps", (const char *[]){"fps", rate, NULL}, tail, pad, e);
-    if (code == 0 && spec->even && spec->width == 0)
+    if (code == 0 && spec->even && spec->width == 0) {
         code =
             follow(graph, "crop", (const char *[]){"w", "iw-mod(iw,2)", "h", "ih-mod(ih,2)", NULL},
                    tail, pad, e);
-    if (code == 0 && spec->width > 0)
+    }
+    if (code == 0 && spec->width > 0) {
         code = follow(graph, "scale",
                       (const char *[]){"w", width, "h", height, "flags", "bicubic", NULL}, tail,
                       pad, e);
+    }
     if (code == 0 && spec->width > 0 && spec->aspect.num > 0)
         code = follow(graph, "setsar", (const char *[]){"sar", aspect, NULL}, tail, pad, e);
-    if (code == 0 && spec->pixel_format_count > 0)
+    if (code == 0 && spec->pixel_format_count > 0) {
         code =
             follow(graph, "format", (const char *[]){"pix_fmts", formats.str, NULL}, tail, pad, e);
+    }
     av_bprint_finalize(&formats, NULL);
     return code;
 }

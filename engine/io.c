@@ -31,9 +31,9 @@ struct file_writer {
 static int read_fd(int fd, uint8_t *buffer, int size, int64_t offset)
 {
     ssize_t got;
-    do
+    do {
         got = pread(fd, buffer, (size_t)size, offset);
-    while (got < 0 && errno == EINTR);
+    } while (got < 0 && errno == EINTR);
     return got < 0 ? AVERROR(errno) : (int)got;
 }
 
@@ -120,9 +120,10 @@ int io_writer_create_file(struct io_writer **out, const char *path, const char *
 {
     *out = NULL;
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
+    if (fd < 0) {
         return error_set_av(e, ERROR_INTERNAL, AVERROR(errno), "can't create the file for '%s'",
                             label);
+    }
     struct file_writer *file = calloc(1, sizeof *file);
     if (!file) {
         close(fd);
@@ -316,9 +317,10 @@ static AVIOContext *alloc_written(struct io_writer *writer, struct io_account *a
     int size = write ? WRITE_BUFFER_SIZE : BUFFER_SIZE;
     uint8_t *buffer = av_malloc((size_t)size);
     AVIOContext *io = NULL;
-    if (state && buffer)
+    if (state && buffer) {
         io = avio_alloc_context(buffer, size, write, state, write ? NULL : context_reread,
                                 write ? context_write : NULL, context_seek_written);
+    }
     if (!io) {
         free(state);
         av_free(buffer);

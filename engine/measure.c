@@ -126,9 +126,10 @@ static void name_value(struct measure_value *value)
 /* The filter of a key that tells of an interval or an event. */
 static const char *filter_of(const struct measure_value *value)
 {
-    for (int i = 0; i < KNOWN_KEYS; i++)
+    for (int i = 0; i < KNOWN_KEYS; i++) {
         if (av_strstart(value->key, known_keys[i].prefix, NULL))
             return known_keys[i].name;
+    }
     return "";
 }
 
@@ -190,9 +191,10 @@ static int add_span(struct measure *measure, const struct measure_span *span)
 /* The last interval of a filter and channel, or NULL. */
 static struct measure_span *last_span(struct measurement *found, const char *filter, int channel)
 {
-    for (int i = found->span_count - 1; i >= 0; i--)
+    for (int i = found->span_count - 1; i >= 0; i--) {
         if (found->spans[i].channel == channel && strcmp(found->spans[i].filter, filter) == 0)
             return &found->spans[i];
+    }
     return NULL;
 }
 

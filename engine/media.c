@@ -65,13 +65,15 @@ static int find_demuxer(const AVInputFormat **format, AVIOContext *io, const cha
     int code = av_probe_input_buffer2(io, format, name, NULL, 0, 0);
     if (code == AVERROR_EXIT || code == AVERROR(ENOMEM) || code == AVERROR(EIO))
         return error_set_av(e, ERROR_CORRUPT_MEDIA, code, "can't read '%s'", label);
-    if (code < 0 || !*format)
+    if (code < 0 || !*format) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA,
                          "'%s' is not media that this server knows: its content fits no format",
                          label);
-    if (!listed((*format)->name, policy_demuxers()))
+    }
+    if (!listed((*format)->name, policy_demuxers())) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA, "'%s' is %s, which is not accepted", label,
                          (*format)->long_name ? (*format)->long_name : (*format)->name);
+    }
     return code;
 }
 
@@ -82,10 +84,11 @@ static int refuse_input(const AVInputFormat *format, int score, int averror, con
      * of anything look like it. */
     bool guessed = score <= AVPROBE_SCORE_RETRY ||
                    av_match_list(format->name, "mp3,aac,loas,ac3,mpegvideo,h261,h263", ',');
-    if (guessed && averror != AVERROR_EXIT && averror != AVERROR(ENOMEM))
+    if (guessed && averror != AVERROR_EXIT && averror != AVERROR(ENOMEM)) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA,
                          "'%s' is not media that this server knows: its content fits no format",
                          label);
+    }
     return error_set_av(e, ERROR_CORRUPT_MEDIA, averror, "'%s' is damaged %s", label,
                         format->long_name ? format->long_name : format->name);
 }
@@ -345,7 +348,7 @@ void media_destroy(struct media **media)
         return;
     free((*media)->streams);
     free((*media)->chapters);
-    av_free((void *)(uintptr_t)(*media)->label);
+    av_free((char *)(*media)->label);
     free(*media);
     *media = NULL;
 }

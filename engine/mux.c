@@ -118,10 +118,11 @@ static struct mux_track *next_track(struct mux *mux)
     bool complete = true;
     for (int i = 0; i < mux->track_count; i++) {
         struct mux_track *track = &mux->tracks[i];
-        if (!track->first)
+        if (!track->first) {
             complete &= track->ended || track->sparse;
-        else if (!next || goes_before(track, next))
+        } else if (!next || goes_before(track, next)) {
             next = track;
+        }
     }
     return complete || mux->held > HELD_BYTES ? next : NULL;
 }
@@ -146,10 +147,11 @@ static void repair(const struct mux *mux, struct mux_track *track, AVPacket *pac
     int64_t least = track->last_dts == AV_NOPTS_VALUE
                         ? INT64_MIN
                         : track->last_dts + !(flags & AVFMT_TS_NONSTRICT);
-    if (packet->dts != AV_NOPTS_VALUE && packet->dts > packet->pts && least != INT64_MIN)
+    if (packet->dts != AV_NOPTS_VALUE && packet->dts > packet->pts && least != INT64_MIN) {
         packet->pts = packet->dts = middle(packet->pts, packet->dts, track->last_dts + 1);
-    else if (packet->dts != AV_NOPTS_VALUE && packet->dts > packet->pts)
+    } else if (packet->dts != AV_NOPTS_VALUE && packet->dts > packet->pts) {
         packet->dts = packet->pts;
+    }
     if (packet->dts != AV_NOPTS_VALUE && packet->dts < least) {
         if (packet->pts >= packet->dts)
             packet->pts = FFMAX(packet->pts, least);
@@ -235,9 +237,10 @@ static int write_ready(struct mux *mux)
 
 static bool all_ready(const struct mux *mux)
 {
-    for (int i = 0; i < mux->track_count; i++)
+    for (int i = 0; i < mux->track_count; i++) {
         if (!mux->tracks[i].ready)
             return false;
+    }
     return true;
 }
 
@@ -267,9 +270,10 @@ static bool retime(const struct mux_track *track, AVPacket *packet)
     if (factor == 1 && offset == 0)
         return true;
     int64_t *times[] = {&packet->pts, &packet->dts};
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         if (*times[i] != AV_NOPTS_VALUE)
             *times[i] = llrint((double)*times[i] * factor + offset);
+    }
     packet->duration = llrint((double)packet->duration * factor);
     if (packet->pts == AV_NOPTS_VALUE || packet->pts >= 0)
         return true;
@@ -293,13 +297,15 @@ static int take_packet(struct mux *mux, struct mux_track *track, AVPacket *packe
         track->bytes += packet->size;
         return 0;
     }
-    if (packet->dts != AV_NOPTS_VALUE)
+    if (packet->dts != AV_NOPTS_VALUE) {
         task_group_report(&mux->stage.run->group, track->scheduled,
                           av_rescale_q(packet->dts, packet->time_base, AV_TIME_BASE_Q));
+    }
     int code = track->bsf ? run_filters(mux, track, packet) : hold(mux, track, packet);
-    if (code == 0 && !mux->header_written && mux->held > HELD_BEFORE_HEADER)
+    if (code == 0 && !mux->header_written && mux->held > HELD_BEFORE_HEADER) {
         code = error_set(&mux->stage.task.error, ERROR_ENCODE_FAILED,
                          "a track of '%s' begins too long after the others", mux->name);
+    }
     return code;
 }
 
@@ -332,10 +338,11 @@ static int end_track(struct mux *mux, int number, int64_t end)
     track->ended = true;
     atomic_store(&track->finished, true);
     task_group_end_track(&mux->stage.run->group, track->scheduled);
-    if (code == 0 && track->received == 0 && (!track->ready || !track->sparse))
+    if (code == 0 && track->received == 0 && (!track->ready || !track->sparse)) {
         code = error_set(&mux->stage.task.error, ERROR_ENCODE_FAILED,
                          "track %d of '%s' (%s) is empty: nothing came of its input", number + 1,
                          mux->name, kind_name(track->kind));
+    }
     return code == 0 ? check_length(mux, number, end) : code;
 }
 
@@ -377,10 +384,11 @@ static void tell_last_delay(struct mux *mux)
     double start = (double)track->last_dts * av_q2d(track->stream->time_base);
     int64_t hundredths = llrint((track->end - start) * 100);
     AVRational delay = {(int)FFMIN(FFMAX(hundredths, 0), UINT16_MAX), 100};
-    if (strcmp(context->oformat->name, animations[0]) == 0)
+    if (strcmp(context->oformat->name, animations[0]) == 0) {
         av_opt_set_int(context->priv_data, "final_delay", delay.num, 0);
-    else if (strcmp(context->oformat->name, animations[1]) == 0)
+    } else if (strcmp(context->oformat->name, animations[1]) == 0) {
         av_opt_set_q(context->priv_data, "final_delay", delay, 0);
+    }
 }
 
 static int finish_file(struct mux *mux)
@@ -396,9 +404,10 @@ static int finish_file(struct mux *mux)
         return mux_failed(mux, code, "finishing");
     for (int i = 0; i < mux->track_count; i++) {
         const struct mux_track *track = &mux->tracks[i];
-        if (track->first || (!track->bsf && track->packets != track->received))
+        if (track->first || (!track->bsf && track->packets != track->received)) {
             return error_set(&mux->stage.task.error, ERROR_INTERNAL,
                              "track %d of '%s' lost packets", i + 1, mux->name);
+        }
     }
     return 0;
 }
@@ -411,9 +420,10 @@ static int mux_run(struct task *task)
     if (!mux->packet)
         return error_set(&task->error, ERROR_OUT_OF_MEMORY, "no memory for a packet");
     int code = mux_open(mux);
-    for (int i = 0; i < mux->track_count && code == 0; i++)
+    for (int i = 0; i < mux->track_count && code == 0; i++) {
         if (mux->tracks[i].node->kind == PLAN_COPY)
             code = mux_open_track(mux, &mux->tracks[i]);
+    }
     while (code == 0 && (code = task_receive(task, &item)) == 0) {
         code = take_item(mux, &item);
         queue_item_clear(&item);
@@ -435,9 +445,10 @@ int mux_create(struct run *run, int node, struct stage **out, struct error *e)
     mux->number = node;
     plan_output_name(run->plan, node, 0, mux->name, sizeof mux->name);
     int code = mux_prepare(mux, e);
-    if (code == 0)
+    if (code == 0) {
         code = task_init(&mux->stage.task, &run->group, "mux", mux_run, mux->track_count,
                          QUEUE_PACKETS, QUEUE_BYTES, 0, e);
+    }
     for (int i = 0; i < mux->track_count && code == 0; i++) {
         struct mux_track *track = &mux->tracks[i];
         struct plan_edge edge = mux->node->inputs[i];

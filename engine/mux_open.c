@@ -39,12 +39,14 @@ static bool is_stale(const char *key, bool encoded)
                                             "duration"};
     static const char *const statistics[] = {"DURATION", "BPS", "NUMBER_OF_FRAMES",
                                              "NUMBER_OF_BYTES", "_STATISTICS_"};
-    for (size_t i = 0; i < sizeof container / sizeof *container; i++)
+    for (size_t i = 0; i < sizeof container / sizeof *container; i++) {
         if (av_strcasecmp(key, container[i]) == 0)
             return true;
-    for (size_t i = 0; i < sizeof statistics / sizeof *statistics; i++)
+    }
+    for (size_t i = 0; i < sizeof statistics / sizeof *statistics; i++) {
         if (strncmp(key, statistics[i], strlen(statistics[i])) == 0)
             return true;
+    }
     return encoded && (av_strcasecmp(key, "encoder") == 0 || av_strcasecmp(key, "rotate") == 0);
 }
 
@@ -52,9 +54,10 @@ static int copy_tags(AVDictionary **to, const AVDictionary *from, bool encoded)
 {
     const AVDictionaryEntry *entry = NULL;
     int code = 0;
-    while (code >= 0 && (entry = av_dict_get(from, "", entry, AV_DICT_IGNORE_SUFFIX)))
+    while (code >= 0 && (entry = av_dict_get(from, "", entry, AV_DICT_IGNORE_SUFFIX))) {
         if (!is_stale(entry->key, encoded))
             code = av_dict_set(to, entry->key, entry->value, 0);
+    }
     return code;
 }
 
@@ -314,19 +317,21 @@ static void choose_tag(const AVFormatContext *context, AVCodecParameters *par)
         par->codec_tag = 0;
     bool dolby =
         par->codec_tag == MKTAG('d', 'v', 'h', '1') || par->codec_tag == MKTAG('d', 'v', 'h', 'e');
-    for (size_t i = 0; i < sizeof apple / sizeof *apple; i++)
+    for (size_t i = 0; i < sizeof apple / sizeof *apple; i++) {
         if (par->codec_id == AV_CODEC_ID_HEVC && !dolby &&
             strcmp(context->oformat->name, apple[i]) == 0)
             par->codec_tag = MKTAG('h', 'v', 'c', '1');
+    }
 }
 
 static int add_side_data(AVStream *stream, const AVStream *from)
 {
     int count = 0, code = 0;
     const AVPacketSideData *side = compat_stream_side_data_list(from, &count);
-    for (int i = 0; i < count && code >= 0; i++)
+    for (int i = 0; i < count && code >= 0; i++) {
         if (!compat_stream_side_data(stream, side[i].type, NULL))
             code = compat_stream_add_side_data(stream, side[i].type, side[i].data, side[i].size);
+    }
     return code;
 }
 
@@ -358,9 +363,10 @@ static int fit_language(const AVOutputFormat *format, AVDictionary **tags)
     };
     const AVDictionaryEntry *language = av_dict_get(*tags, "language", NULL, 0);
     bool quicktime = strcmp(format->name, "mov") == 0;
-    for (size_t i = 0; quicktime && language && i < sizeof codes / sizeof *codes; i++)
+    for (size_t i = 0; quicktime && language && i < sizeof codes / sizeof *codes; i++) {
         if (strcmp(language->value, codes[i][0]) == 0)
             return av_dict_set(tags, "language", codes[i][1], 0);
+    }
     return 0;
 }
 
@@ -405,9 +411,10 @@ static int header_options(struct mux *mux, AVDictionary **options)
     int code = 0;
     if (has && mux->node->faststart)
         code = av_dict_set(options, "movflags", "+faststart", 0);
-    for (int i = 0; i < mux->node->settings.count && code >= 0; i++)
+    for (int i = 0; i < mux->node->settings.count && code >= 0; i++) {
         code = av_dict_set(options, mux->node->settings.list[i].name,
                            mux->node->settings.list[i].value, 0);
+    }
     return code;
 }
 

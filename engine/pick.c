@@ -98,9 +98,10 @@ static int open_stream(struct pick *pick, int stream, bool for_keyframes)
     pick->for_keyframes = for_keyframes;
     pick->fed = AV_NOPTS_VALUE;
     const AVCodec *codec = avcodec_find_decoder(pick->from->codecpar->codec_id);
-    if (!codec)
+    if (!codec) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA, "no decoder for stream %d of '%s'", stream,
                          label_of(pick));
+    }
     pick->codec = avcodec_alloc_context3(codec);
     if (!pick->codec || avcodec_parameters_to_context(pick->codec, pick->from->codecpar) < 0)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a decoder");
@@ -111,10 +112,11 @@ static int open_stream(struct pick *pick, int stream, bool for_keyframes)
     pick->codec->max_pixels = run->plan->limits.max_pixels;
     pick->codec->codec_whitelist = av_strdup(policy_decoders());
     int code = avcodec_open2(pick->codec, codec, NULL);
-    if (code < 0)
+    if (code < 0) {
         return error_set_av(e, ERROR_UNSUPPORTED_MEDIA, code,
                             "the %s decoder can't open stream %d of '%s'", codec->name, stream,
                             label_of(pick));
+    }
     turn_init(&pick->turn, pick->from, run->options->threads);
     return 0;
 }
@@ -404,16 +406,18 @@ static int pick_one(struct pick *pick, const struct pick_time *at, AVFrame *fram
         code = open_stream(pick, at->stream, at->keyframe);
     if (code < 0)
         return code;
-    if (pick->from->attached_pic.size > 0)
+    if (pick->from->attached_pic.size > 0) {
         code = find_cover(pick, frame);
-    else if (at->keyframe)
+    } else if (at->keyframe) {
         code = find_keyframe(pick, at->time, frame);
-    else
+    } else {
         code = find_exact(pick, at->time, frame);
-    if (code == TASK_STOP && !atomic_load(&pick->stage.task.group->aborted))
+    }
+    if (code == TASK_STOP && !atomic_load(&pick->stage.task.group->aborted)) {
         code =
             error_set(error_of(pick), ERROR_CORRUPT_MEDIA,
                       "'%s' has no frame at %.3f s that can be decoded", label_of(pick), at->time);
+    }
     return code == 0 ? send_picked(pick, at, frame) : code;
 }
 
@@ -465,13 +469,14 @@ static int collect_times(struct pick *pick, struct error *e)
             if (!run->reached[i] || node->kind != PLAN_PICK || node->file != pick->source.file)
                 continue;
             const struct plan_node *input = run->plan->nodes[node->inputs[0].node];
-            for (int k = 0; pass == 1 && k < node->time_count; k++)
+            for (int k = 0; pass == 1 && k < node->time_count; k++) {
                 pick->times[total + k] = (struct pick_time){
                     .time = fmin(input->start + node->times[k], input->stop),
                     .port = port,
                     .keyframe = node->nearest_keyframe,
                     .stream = node->inputs[0].pad,
                 };
+            }
             total += node->time_count;
             port++;
         }

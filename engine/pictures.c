@@ -173,7 +173,7 @@ double pictures_time(const struct stage *stage)
 int pictures_collect(struct stage *stage, struct pipeline_result *result, struct error *e)
 {
     struct pictures *pictures = (struct pictures *)stage;
-    size_t count = (size_t)(result->file_count + pictures->file_count);
+    size_t count = (size_t)result->file_count + (size_t)pictures->file_count;
     struct pipeline_file *files = realloc(result->files, count * sizeof *files);
     if (!files)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for the result");

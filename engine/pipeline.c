@@ -66,10 +66,11 @@ int run_scratch(struct run *run, char *path, size_t size, struct error *e)
     if (code < 0)
         return code;
     char *slash = strrchr(path, '/');
-    if (slash)
+    if (slash) {
         slash[slash == path] = '\0';
-    else
+    } else {
         av_strlcpy(path, ".", size);
+    }
     return 0;
 }
 
@@ -250,11 +251,12 @@ static int make_filter(struct run *run, int component, struct error *e)
     if (!consumers)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
     int count = 0;
-    for (int i = 0; i < run->plan->node_count; i++)
+    for (int i = 0; i < run->plan->node_count; i++) {
         if ((reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE) ||
              reached(run, i, PLAN_PALETTE)) &&
             run->nodes[node_of(run, i)->inputs[0].node].component == component)
             consumers[count++] = i;
+    }
     struct stage *stage = NULL;
     int code = filter_create(run, component, consumers, count, &stage, e);
     free(consumers);
@@ -284,9 +286,10 @@ static int make_each(struct run *run, enum plan_kind kind,
                      int (*make)(struct run *run, int node, struct error *e), struct error *e)
 {
     int code = 0;
-    for (int i = 0; i < run->plan->node_count && code == 0; i++)
+    for (int i = 0; i < run->plan->node_count && code == 0; i++) {
         if (reached(run, i, kind))
             code = make(run, i, e);
+    }
     return code;
 }
 
@@ -381,9 +384,10 @@ static bool changes_time(const struct plan_node *node)
         "setpts",     "asetpts", "atempo",    "concat",     "trim",     "atrim",    "loop",
         "aloop",      "select",  "tpad",      "apad",       "reverse",  "areverse", "xfade",
         "acrossfade", "adelay",  "framestep", "rubberband", "asetrate", "aselect"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (node->filter && strcmp(node->filter->name, names[i]) == 0)
             return true;
+    }
     return false;
 }
 
@@ -404,10 +408,11 @@ static void watch_init(struct watch *watch, struct run *run)
         const struct source_progress *source = demux_progress(run->nodes[i].stage);
         double duration = (double)source->duration / AV_TIME_BASE;
         sources++;
-        if (source->duration > 0)
+        if (source->duration > 0) {
             watch->expected = isnan(watch->expected) ? duration : fmax(watch->expected, duration);
-        else
+        } else {
             watch->by_source = true;
+        }
     }
     if (watch->by_source || sources == 0)
         watch->expected = NAN;
@@ -441,10 +446,11 @@ static double slowest_output(const struct run *run)
             continue;
         const struct stage *stage = run->nodes[i].stage;
         double time = node_of(run, i)->each_picture ? pictures_time(stage) : mux_time(stage);
-        if (!isnan(time))
+        if (!isnan(time)) {
             slowest = isnan(slowest) ? time : fmin(slowest, time);
-        else
+        } else {
             return 0;
+        }
     }
     return isnan(slowest) ? 0 : slowest;
 }
@@ -452,9 +458,10 @@ static double slowest_output(const struct run *run)
 static int planned_pictures(const struct run *run)
 {
     int count = 0;
-    for (int i = 0; i < run->plan->node_count; i++)
+    for (int i = 0; i < run->plan->node_count; i++) {
         if (reached(run, i, PLAN_PICK))
             count += node_of(run, i)->time_count;
+    }
     return count;
 }
 
@@ -464,10 +471,11 @@ static void watch_measure(struct watch *watch, struct pipeline_progress *progres
     double time = slowest_output(run);
     double fraction = time / watch->expected;
     int pictures = planned_pictures(run);
-    if (watch->by_source || isnan(watch->expected))
+    if (watch->by_source || isnan(watch->expected)) {
         fraction = source_fraction(run);
-    else if (watch->twice)
+    } else if (watch->twice) {
         fraction = (fmax(source_fraction(run), 0) + fmin(fraction, 1)) / 2;
+    }
     if (isnan(fraction) && pictures > 0)
         fraction = (double)atomic_load(&run->frames) / pictures;
     double percent = ended ? 100 : fmin(100 * fraction, 99.9);

@@ -46,7 +46,7 @@ struct queue;
 /* NULL when out of memory. max_items and max_bytes bound frames and packets that wait. */
 struct queue *queue_create(int inputs, int max_items, size_t max_bytes);
 /* Frees what still waits. Nobody may be inside. */
-void queue_destroy(struct queue **queue);
+void queue_destroy(struct queue **pointer);
 
 /* Consumes the item's payload on success (0); otherwise the caller still owns it. Blocks while the
  * queue is full. */
@@ -55,9 +55,9 @@ int queue_send(struct queue *queue, const struct queue_item *item);
  * input that the producer closed and the consumer didn't. */
 int queue_receive(struct queue *queue, struct queue_item *item);
 
-void queue_finish_send(struct queue *queue, int input, int64_t end);
+void queue_finish_send(struct queue *queue, int number, int64_t end);
 /* Drops what waits of that input. */
-void queue_finish_receive(struct queue *queue, int input);
+void queue_finish_receive(struct queue *queue, int number);
 /* True until the consumer has closed the input, or the queue was aborted. */
 bool queue_wants(struct queue *queue, int input);
 void queue_abort(struct queue *queue);

@@ -35,10 +35,11 @@ struct reorder *reorder_create(const AVCodecParameters *parameters)
     reorder->parser = av_parser_init((int)id);
     reorder->codec = avcodec_alloc_context3(NULL);
     if (!reorder->parser || !reorder->codec ||
-        avcodec_parameters_to_context(reorder->codec, parameters) < 0)
+        avcodec_parameters_to_context(reorder->codec, parameters) < 0) {
         reorder_destroy(&reorder);
-    else
+    } else {
         reorder->parser->flags |= PARSER_FLAG_COMPLETE_FRAMES;
+    }
     return reorder;
 }
 
@@ -70,7 +71,8 @@ void reorder_packet(struct reorder *reorder, AVPacket *packet, int64_t duration)
         return;
     if (reorder->zero == AV_NOPTS_VALUE)
         reorder->zero = packet->dts;
-    if (packet->pts == AV_NOPTS_VALUE)
+    if (packet->pts == AV_NOPTS_VALUE) {
         packet->pts = reorder->zero + (reorder->begins + order / reorder->step + reorder->delay) *
                                           FFMAX(duration, 1);
+    }
 }

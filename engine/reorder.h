@@ -11,7 +11,7 @@ struct reorder;
 
 /* NULL if the codec needs none of this, or when out of memory. */
 struct reorder *reorder_create(const AVCodecParameters *parameters);
-void reorder_destroy(struct reorder **reorder);
+void reorder_destroy(struct reorder **pointer);
 
 /* Every packet of the stream, in order, with a decoding time; sets a missing pts. duration is that
  * of a frame, on the packet's time base. */

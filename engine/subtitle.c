@@ -45,9 +45,10 @@ static int open_decoder(struct subtitle *subtitle)
 {
     struct error *e = &subtitle->stage.task.error;
     const AVCodec *codec = avcodec_find_decoder(subtitle->parameters->codec_id);
-    if (!codec)
+    if (!codec) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA, "no decoder for subtitles of '%s'",
                          subtitle->label);
+    }
     subtitle->decoder = avcodec_alloc_context3(codec);
     if (!subtitle->decoder ||
         avcodec_parameters_to_context(subtitle->decoder, subtitle->parameters) < 0)
@@ -78,9 +79,10 @@ static int open_encoder(struct subtitle *subtitle)
         to->subtitle_header_size = from->subtitle_header_size;
     }
     int code = avcodec_open2(to, subtitle->node->encoder, NULL);
-    if (code < 0)
+    if (code < 0) {
         return error_set_av(e, ERROR_ENCODE_FAILED, code, "subtitle encoder %s can't be opened",
                             subtitle->node->encoder->name);
+    }
     if (track_format_init(&subtitle->format) < 0 ||
         avcodec_parameters_from_context(subtitle->format.stream->codecpar, to) < 0)
         return no_memory(subtitle);
@@ -101,9 +103,10 @@ static int send_event(struct subtitle *subtitle, AVSubtitle *event, const AVPack
     event->start_display_time = 0;
     event->end_display_time = (uint32_t)FFMAX(length, 0);
     int size = avcodec_encode_subtitle(subtitle->encoder, subtitle->buffer, EVENT_BYTES, event);
-    if (size < 0)
+    if (size < 0) {
         return error_set_av(e, ERROR_ENCODE_FAILED, size, "subtitle encoder %s failed",
                             subtitle->node->encoder->name);
+    }
     if (size == 0)
         return 0;
     AVPacket *packet = av_packet_alloc();

@@ -149,9 +149,10 @@ static void need_sources(struct task *task)
     bool any = false;
     for (int i = 0; i < task->input_count; i++)
         any |= task->lacks[i];
-    for (int i = 0; i < task->input_count; i++)
+    for (int i = 0; i < task->input_count; i++) {
         if (task->lacks[i] || !any)
             need_sources(task->from[i]->owner);
+    }
 }
 
 static bool track_waits(const struct task_track *track, int64_t slowest)
@@ -165,12 +166,13 @@ static bool track_waits(const struct task_track *track, int64_t slowest)
 
 static bool wanted_by_any(struct task *source)
 {
-    for (int i = 0; i < source->port_count; i++)
+    for (int i = 0; i < source->port_count; i++) {
         for (int k = 0; k < source->ports[i].link_count; k++) {
             struct port_link *link = &source->ports[i].links[k];
             if (queue_wants(link->queue, link->input))
                 return true;
         }
+    }
     return false;
 }
 
@@ -188,9 +190,10 @@ static bool sources_dense(const struct task *task)
 {
     if (task->input_count == 0)
         return task->dense;
-    for (int i = 0; i < task->input_count; i++)
+    for (int i = 0; i < task->input_count; i++) {
         if (!sources_dense(task->from[i]->owner))
             return false;
+    }
     return true;
 }
 
@@ -306,9 +309,10 @@ static int send_link(struct port *port, struct port_link *link, struct queue_ite
 
 bool port_wanted(struct port *port)
 {
-    for (int i = 0; i < port->link_count; i++)
+    for (int i = 0; i < port->link_count; i++) {
         if (!port->links[i].closed)
             return true;
+    }
     return false;
 }
 
@@ -393,9 +397,10 @@ static void abort_locked(struct task_group *group)
 {
     if (atomic_exchange(&group->aborted, true))
         return;
-    for (int i = 0; i < group->task_count; i++)
+    for (int i = 0; i < group->task_count; i++) {
         if (group->tasks[i]->queue)
             queue_abort(group->tasks[i]->queue);
+    }
     pthread_cond_broadcast(&group->proceed);
     pthread_cond_broadcast(&group->ended);
 }
@@ -434,12 +439,14 @@ int task_group_start(struct task_group *group, struct error *e)
 {
     int code = 0;
     pthread_mutex_lock(&group->lock);
-    for (int i = 0; i < group->track_count; i++)
+    for (int i = 0; i < group->track_count; i++) {
         if (!group->tracks[i].sparse)
             mark_dense(group->tracks[i].from);
-    for (int i = 0; i < group->track_count; i++)
+    }
+    for (int i = 0; i < group->track_count; i++) {
         if (group->tracks[i].sparse && !group->tracks[i].from->dense)
             group->tracks[i].from->dense = sources_dense(group->tracks[i].from);
+    }
     schedule(group);
     for (int i = 0; i < group->task_count && code == 0; i++) {
         struct task *task = group->tasks[i];

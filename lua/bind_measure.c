@@ -28,10 +28,11 @@ static void push_key(lua_State *L, const char *part, size_t length)
     bool number = length > 0 && length < 10;
     for (size_t i = 0; i < length; i++)
         number = number && isdigit((unsigned char)part[i]);
-    if (number)
+    if (number) {
         lua_pushinteger(L, (lua_Integer)strtol(part, NULL, 10));
-    else
+    } else {
         lua_pushlstring(L, part, length);
+    }
 }
 
 /* Sets a number in the table on top, in tables of its own for each part of the name. What is a

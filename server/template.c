@@ -45,12 +45,9 @@
  * fit in, and keeps what is freed: a worker is a young process, and taking its memory a page at a
  * time was a fifth of what a light job costs. (Restartable sequences: see above.)
  */
-static char *const fresh[] = {
-    "LC_ALL=C.UTF-8",
-    "LD_BIND_NOW=1",
-    "GLIBC_TUNABLES=glibc.pthread.rseq=0:glibc.malloc.hugetlb=1:glibc.malloc.top_pad=4194304:"
-    "glibc.malloc.trim_threshold=67108864",
-};
+static char tunables[] = "GLIBC_TUNABLES=glibc.pthread.rseq=0:glibc.malloc.hugetlb=1:"
+                         "glibc.malloc.top_pad=4194304:glibc.malloc.trim_threshold=67108864";
+static char *const fresh[] = {"LC_ALL=C.UTF-8", "LD_BIND_NOW=1", tunables};
 #define ENVIRONMENT_COUNT (sizeof(fresh) / sizeof(fresh[0]))
 
 /* Read by the runtimes of sanitizer builds; nothing else of the server's environment goes on. */
