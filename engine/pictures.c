@@ -110,7 +110,7 @@ static int write_picture(struct pictures *pictures, const AVPacket *packet)
     code = run_output_path(run, pictures->number, file->number, file->name, path, sizeof path, e);
     if (code == 0)
         code = io_writer_create_file(&writer, path, file->name, e);
-    if (code < 0)
+    if (code != 0)
         return code;
     int result = writer->write_at(writer, packet->data, packet->size, 0);
     io_writer_close(&writer);
