@@ -59,8 +59,10 @@ class Server:
                         "LUMA_DIR": self.data, "LUMA_SCRIPTS": f"{ROOT}/scripts",
                         "LUMA_ASSETS": f"{ROOT}/scripts/assets", "LUMA_DRAIN_TIMEOUT": "2",
                         "TMPDIR": self.work,
-                        # A signal sent to a worker must end it as that signal would in production.
-                        "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:handle_sigbus=0",
+                        # A signal sent to a worker must end it as that signal would in production;
+                        # and little freed memory is kept back, so that growth can be seen.
+                        "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:handle_sigbus=0:"
+                                        "quarantine_size_mb=16",
                         **{name: str(value) for name, value in settings.items()}}
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen([binary], cwd=self.work, env=environment,
