@@ -480,6 +480,18 @@ double mux_time(const struct stage *stage)
     return time == AV_NOPTS_VALUE ? NAN : (double)time / AV_TIME_BASE;
 }
 
+/* A file of one picture is described as the others of its kind are. */
+static void describe_picture(const struct mux *mux, struct pipeline_file *file)
+{
+    const struct mux_track *track = &mux->tracks[0];
+    if (mux->track_count != 1 || track->kind != AVMEDIA_TYPE_VIDEO || track->packets != 1 ||
+        !track->stream)
+        return;
+    file->time = track->start;
+    file->width = track->stream->codecpar->width;
+    file->height = track->stream->codecpar->height;
+}
+
 int mux_collect(struct stage *stage, struct pipeline_result *result, struct error *e)
 {
     const struct mux *mux = (const struct mux *)stage;
@@ -509,5 +521,6 @@ int mux_collect(struct stage *stage, struct pipeline_result *result, struct erro
             .end = track->end,
         };
     }
+    describe_picture(mux, file);
     return 0;
 }
