@@ -1,5 +1,8 @@
 """thumbnail: the right moment, the right size, upright, undistorted."""
 
+import re
+import shutil
+
 import pytest
 
 import facts
@@ -73,6 +76,92 @@ def test_count(luma, clips, exact):
         assert_fits(path, (320, 240), height=60)
 
 
+def test_interval(luma, clips):
+    path = clips["clip.mp4"]
+    outcome = luma.ok("thumbnail", path, interval=0.75, exact=True, format="png")
+    assert len(outcome.paths) == 4
+    for number, picture in enumerate(outcome.paths):
+        frame = frame_at(path, 0.75 * number)
+        assert facts.still_psnr(picture, path, frame, (320, 240)) > 40, number
+    assert len(luma.ok("thumbnail", path, interval="00:00:05").paths) == 1
+    outcome = luma.fails("invalid_option", "thumbnail", path, interval=0.0005)
+    assert outcome.error["details"]["path"] == "options.interval"
+    outcome = luma.fails("invalid_option", "thumbnail", clips["tracks.mkv"], interval=0.001,
+                         count=3)
+    assert "exclude" in outcome.error["message"]
+
+
+def cues(path):
+    """The cues of an index: [(from, to, url, (x, y, width, height))]."""
+    with open(path, encoding="utf-8") as file:
+        blocks = file.read().strip().split("\n\n")
+    assert blocks[0] == "WEBVTT"
+    found = []
+    for block in blocks[1:]:
+        time, target = block.split("\n")
+        start, stop = (sum(float(part) * 60 ** power for power, part in
+                           enumerate(reversed(clock.split(":"))))
+                       for clock in time.split(" --> "))
+        url, place = re.fullmatch(r"(.+)#xywh=([\d,]+)", target).groups()
+        found.append((start, stop, url, tuple(int(number) for number in place.split(","))))
+    return found
+
+
+def tile(luma, picture, place):
+    x, y, width, height = place
+    path = luma.folder / f"tile-{x}-{y}.png"
+    facts.ffmpeg("-i", picture, "-vf", f"crop={width}:{height}:{x}:{y}:exact=1", path)
+    return path
+
+
+def test_sheet(luma, clips):
+    path = luma.folder / "a clip #1.mp4"
+    shutil.copy(clips["clip.mp4"], path)
+    outcome = luma.ok("thumbnail", path, count=5, width=81, sheet={"columns": 2}, exact=True,
+                      format="png")
+    picture, index = outcome.paths
+    assert [output["mime"] for output in outcome.document["outputs"]] == ["image/png", "text/vtt"]
+    assert size_of(picture) == (162, 183)
+    found = cues(index)
+    assert [cue[2] for cue in found] == ["a%20clip%20%231.png"] * 5
+    assert found[0][0] == 0 and abs(found[-1][1] - 3) < 0.05
+    assert all(before[1] == after[0] for before, after in zip(found, found[1:]))
+    for number, (start, stop, _, place) in enumerate(found):
+        assert place == (number % 2 * 81, number // 2 * 61, 81, 61)
+        time = facts.probe(str(path)).duration * (number + 0.5) / 5
+        assert start < time < stop
+        frame = frame_at(str(path), time)
+        assert facts.still_psnr(tile(luma, picture, place), path, frame, (81, 61)) > 40, number
+
+
+def test_sheet_of_many(luma, clips):
+    """As many as asked for, of which each frame serves several: once each in the index."""
+    outcome = luma.ok("thumbnail", clips["clip.mp4"], interval=0.0125, width=16, exact=True,
+                      sheet={"columns": 20})
+    picture, index = outcome.paths
+    found = cues(index)
+    assert len(found) in (240, 241) and size_of(picture) == (320, 12 * -(-len(found) // 20))
+    assert all(after[0] == before[1] < after[1] for before, after in zip(found, found[1:]))
+
+
+def test_sheet_shapes(luma, clips):
+    """Without a wish of its own a square of 160 pixel tiles; fewer than a row make a short one."""
+    outcome = luma.ok("thumbnail", clips["rotated.mp4"], sheet={})
+    assert size_of(outcome.paths[0]) == (160 * 5, 213 * 5) and len(cues(outcome.paths[1])) == 25
+    outcome = luma.ok("thumbnail", clips["clip.mp4"], timestamps=["90%", 0.5, 0.5], height=30,
+                      sheet={"columns": 10}, format="webp")
+    assert size_of(outcome.paths[0]) == (120, 30)
+    assert [cue[3][0] for cue in cues(outcome.paths[1])] == [0, 40, 80]
+
+
+def test_sheet_too_large(luma, clips):
+    for wanted in ({"count": 70, "width": 320, "sheet": {"columns": 70}, "format": "webp"},
+                   {"interval": 0.001, "width": 320, "sheet": {"columns": 50}}):
+        outcome = luma.fails("invalid_option", "thumbnail", clips["clip.mp4"], **wanted)
+        assert "too large for" in outcome.error["message"], outcome.error
+    luma.fails("no_such_stream", "thumbnail", clips["cover.mp3"], sheet={})
+
+
 def test_never_enlarges(luma, clips):
     outcome = luma.ok("thumbnail", clips["clip.mp4"], width=2000, height=2000)
     assert size_of(outcome.path) == (320, 240)
@@ -114,7 +203,8 @@ def test_quality(luma, clips):
 
 def test_options(luma, clips):
     for wrong in ({"timestamps": [1], "count": 2}, {"timestamps": []}, {"count": 0},
-                  {"timestamps": ["101%"]}, {"timestamps": [-1]}, {"width": 0}):
+                  {"timestamps": ["101%"]}, {"timestamps": [-1]}, {"width": 0},
+                  {"interval": 0}, {"sheet": {"columns": 0}}, {"sheet": {"rows": 2}}):
         luma.fails("invalid_option", "thumbnail", clips["clip.mp4"], **wrong)
 
 
