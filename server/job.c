@@ -16,6 +16,7 @@
 #include "server/journal.h"
 #include "server/log.h"
 #include "server/run.h"
+#include "server/scheduler.h"
 #include "server/session.h"
 #include "server/upload.h"
 
@@ -286,7 +287,7 @@ void job_upload_done(struct job *job, struct upload *upload)
         job->upload_deadline = 0;
         job->state = JOB_QUEUED;
         job->queued = protocol_now();
-        (void)journal_ready(job->server->journal, job->id); /* may start it */
+        scheduler_enqueue(job->server->scheduler, job);
         job->progress_news = true;
     }
     if (!upload->fetched)
@@ -382,6 +383,8 @@ static void stop_work(struct job *job)
 static void end(struct job *job, enum job_state state, json_t *word)
 {
     bool held = job->state == JOB_RUNNING;
+    if (job->state == JOB_QUEUED)
+        scheduler_withdraw(job->server->scheduler, job);
     job->state = state;
     job->ended = protocol_now();
     job->word = word ? word : json_object();

@@ -20,6 +20,7 @@
 #include <uv.h>
 
 #include "server/identifier.h"
+#include "server/journal.h"
 #include "server/protocol.h"
 #include "server/server.h"
 
@@ -69,9 +70,11 @@ struct job {
 
     struct upload *uploads; /* one an input */
     int input_count, uploads_missing;
-    int writes_in_flight; /* uploads that were stopped in mid-write */
-    struct run *run;      /* that works for it */
-    int unreaped;         /* workers that have not been reaped, `run` included */
+    int writes_in_flight;   /* uploads that were stopped in mid-write */
+    enum journal_lane lane; /* in whose queue it waits (scheduler.c) */
+    double charge;          /* what its caller was charged for that, 0 once it runs */
+    struct run *run;        /* that works for it */
+    int unreaped;           /* workers that have not been reaped, `run` included */
 
     struct session *session; /* attached; NULL: none */
     LIST_ENTRY(job) attached;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "server/journal.h"
+#include "server/scheduler.h"
 #include "server/session.h"
 #include "server/upload.h"
 
@@ -157,15 +158,19 @@ static json_t *number_or_null(double number)
 json_t *job_progress_message(struct job *job)
 {
     const struct job_progress *progress = &job->progress;
-    int position = journal_position(job->server->journal, job->id);
-    json_t *message =
-        json_pack("{s:s, s:s, s:I, s:i, s:s, s:o, s:f, s:f, s:I, s:f, s:f, s:o, s:I, s:i}", "type",
-                  "progress", "job_id", job->id, "seq", (json_int_t)++job->seq, "attempt",
-                  job->attempt, "stage", stage_of(job), "percent",
-                  number_or_null(progress->percent), "time", progress->time, "duration",
-                  progress->duration, "frames", (json_int_t)progress->frames, "fps", progress->fps,
-                  "speed", progress->speed, "eta", number_or_null(progress->eta), "output_bytes",
-                  (json_int_t)progress->output_bytes, "position", position < 0 ? 0 : position);
+    double eta = progress->eta;
+    int position = 0;
+    if (job->state == JOB_QUEUED) { /* it is told how long it is likely to wait */
+        position = journal_position(job->server->journal, job->id);
+        eta = scheduler_wait(job->server->scheduler, job->lane, position);
+    }
+    json_t *message = json_pack(
+        "{s:s, s:s, s:I, s:i, s:s, s:o, s:f, s:f, s:I, s:f, s:f, s:o, s:I, s:i}", "type",
+        "progress", "job_id", job->id, "seq", (json_int_t)++job->seq, "attempt", job->attempt,
+        "stage", stage_of(job), "percent", number_or_null(progress->percent), "time",
+        progress->time, "duration", progress->duration, "frames", (json_int_t)progress->frames,
+        "fps", progress->fps, "speed", progress->speed, "eta", number_or_null(eta), "output_bytes",
+        (json_int_t)progress->output_bytes, "position", position < 0 ? 0 : position);
     if (message && job->state == JOB_UPLOADING)
         job_fetch_describe(job, message);
     return message;

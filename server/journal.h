@@ -54,19 +54,20 @@ void journal_close(struct journal **journal);
 /* Takes a new record (copied), uploading or queued. On return it is as safe as the driver makes
  * it. -EEXIST: the id, or the caller's job_key, is taken. */
 int journal_enqueue(struct journal *journal, const json_t *json);
-/* The inputs are there: uploading becomes queued. */
-int journal_ready(struct journal *journal, const char *id);
-/* Gives out the first of the lane's queue: 1, its id and its new attempt; 0: none. A job that was
- * given back keeps the attempt that it had. */
+/* The inputs are there: uploading becomes queued, with the rank. */
+int journal_ready(struct journal *journal, const char *id, double rank);
+/* Gives out the lane's job of the lowest rank, of these the one that came first: 1, its id and its
+ * new attempt; 0: none. A job that was given back keeps the attempt that it had. */
 int journal_claim(struct journal *journal, enum journal_lane lane, char id[IDENTIFIER_SIZE],
                   int *attempt);
 /* The holder lives; changes are merged into the record. */
 int journal_beat(struct journal *journal, const char *id, int attempt, const json_t *changes);
 /* The job is over; changes ("state", "word", …) are merged into the record. */
 int journal_finish(struct journal *journal, const char *id, int attempt, const json_t *changes);
-/* Back into a queue, without an attempt having been used up. */
+/* Back into a queue, without an attempt having been used up. The record gets "lane", "cost" and
+ * "rank". */
 int journal_give_back(struct journal *journal, const char *id, int attempt, enum journal_lane lane,
-                      double cost);
+                      double cost, double rank);
 /* The job is over, from outside, in whatever state it is: -EALREADY if it had ended. */
 int journal_cancel(struct journal *journal, const char *id, const json_t *changes);
 /* Merges changes that don't concern the state, whoever holds the job. */

@@ -184,13 +184,20 @@ fail:
     return -ENOMEM;
 }
 
-int journal_ready(struct journal *journal, const char *id)
+static void rank_set(struct record *record, double rank)
+{
+    record->rank = rank;
+    (void)json_object_set_new(record->json, "rank", json_real(rank));
+}
+
+int journal_ready(struct journal *journal, const char *id, double rank)
 {
     struct record *record = table_get(&journal->by_id, id);
     if (!record)
         return -ENOENT;
     if (record->ended || strcmp(text_of(record->json, "state"), "uploading") != 0)
         return -ESTALE;
+    rank_set(record, rank);
     lane_insert(journal, record);
     tell(journal);
     return 0;
@@ -287,13 +294,15 @@ int journal_finish(struct journal *journal, const char *id, int attempt, const j
 }
 
 int journal_give_back(struct journal *journal, const char *id, int attempt, enum journal_lane lane,
-                      double cost)
+                      double cost, double rank)
 {
     struct record *record;
     int status = held(journal, id, attempt, &record);
     if (status < 0)
         return status;
     (void)json_object_set_new(record->json, "cost", json_real(cost));
+    (void)json_object_set_new(record->json, "lane", json_integer(lane));
+    rank_set(record, rank);
     record->claimed_before = false; /* a deferral is no attempt */
     record->lane = lane;
     lane_insert(journal, record);

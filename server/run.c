@@ -70,17 +70,16 @@ static void on_planned(struct run *run, const json_t *event)
     if (!json_is_true(json_object_get(event, "heavy")))
         return;
     struct job *job = run->job;
-    if (scheduler_planned(run->server->scheduler, run) == SCHEDULER_GO) {
+    double cost = json_number_value(json_object_get(event, "cost"));
+    if (scheduler_planned(run->server->scheduler, run, cost) == SCHEDULER_GO) {
         run_go(run);
         return;
     }
-    double cost = json_number_value(json_object_get(event, "cost"));
     log_debug("job_deferred", LOG_TEXT("job", job->id), LOG_NUMBER("cost", cost));
     (void)let_go(run);
     worker_kill(run->worker);
     job_deferred(job);
-    (void)journal_give_back(run->server->journal, job->id, run->attempt, LANE_HEAVY,
-                            cost > 0 ? cost : 0);
+    scheduler_defer(run->server->scheduler, job, run->attempt, cost);
 }
 
 static void on_progress(struct run *run, const json_t *event)
@@ -204,11 +203,9 @@ static void on_exited(struct worker *worker, const struct worker_exit *how, void
     LIST_REMOVE(run, link);
     if (run->job)
         crashed(run, how);
-    struct server *server = run->server;
-    enum journal_lane lane = run->lane;
+    scheduler_released(run->server->scheduler, run, how->cpu_seconds);
     job_run_reaped(run->owner);
     uv_close((uv_handle_t *)&run->timer, on_timer_closed);
-    scheduler_released(server->scheduler, lane);
 }
 
 int run_start(struct job *job, enum journal_lane lane, int attempt, int threads)
@@ -239,7 +236,8 @@ fail:
 
 void run_go(struct run *run)
 {
-    json_t *go = json_pack("{s:b}", "go", 1);
+    json_t *go =
+        json_pack("{s:b, s:i}", "go", 1, "threads", scheduler_threads(run->server->scheduler));
     if (go)
         worker_send(run->worker, go);
     json_decref(go);

@@ -22,6 +22,8 @@ struct run {
     struct job *owner; /* whose folder the worker lives in; told when it is reaped */
     struct worker *worker;
     enum journal_lane lane; /* whose slot it holds */
+    double charge;          /* what its caller was charged for it, in that lane (scheduler.c) */
+    uint64_t slot_since;    /* uv_hrtime() (scheduler.c) */
     int attempt;
     bool has_spoken;  /* the last word came */
     uv_timer_t timer; /* ends a worker that doesn't end after its last word */
@@ -29,7 +31,7 @@ struct run {
 
 /* Starts a worker for the job. 0 or -1 (out of memory or descriptors). */
 int run_start(struct job *job, enum journal_lane lane, int attempt, int threads);
-/* The plan may go on. */
+/* The plan may go on, with the threads that the scheduler gives it now. */
 void run_go(struct run *run);
 /* The job is no longer this run's: the worker is killed, and only reaped. */
 void run_abandon(struct run *run);

@@ -31,8 +31,9 @@
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool go; /* under lock */
-} permission = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    bool go; /* under lock, like the next */
+    int threads;
+} permission = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0};
 
 static void *control_watch(void *opaque)
 {
@@ -40,23 +41,27 @@ static void *control_watch(void *opaque)
     json_t *message;
     while (message_receive(WORKER_CONTROL_FD, &message) == 0) {
         bool go = json_is_true(json_object_get(message, "go"));
+        int threads = (int)json_integer_value(json_object_get(message, "threads"));
         json_decref(message);
         if (!go)
             break;
         pthread_mutex_lock(&permission.lock);
         permission.go = true;
+        permission.threads = threads;
         pthread_cond_signal(&permission.changed);
         pthread_mutex_unlock(&permission.lock);
     }
     _exit(EXIT_SUCCESS);
 }
 
-void worker_wait_for_go(void)
+int worker_wait_for_go(void)
 {
     pthread_mutex_lock(&permission.lock);
     while (!permission.go)
         pthread_cond_wait(&permission.changed, &permission.lock);
+    int threads = permission.threads;
     pthread_mutex_unlock(&permission.lock);
+    return threads;
 }
 
 static int watcher_start(void)

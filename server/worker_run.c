@@ -22,6 +22,7 @@
 
 /* A plan that is likely to cost more processor seconds than this waits for a heavy slot. */
 #define HEAVY_COST      2.0
+#define HEAVY_NICENESS  5 /* the server and light jobs go first */
 #define PROGRESS_PERIOD 0.2
 #define LOG_TEXT_MAX    4096
 #define INPUTS_MAX      1024
@@ -31,6 +32,7 @@ struct run {
     const struct worker_settings *settings;
     char job[BLOB_ID_MAX];
     double progress_sent; /* when the last progress event was sent */
+    struct operation_request *request;
 };
 
 /* ---- what operation_run() asks ---- */
@@ -58,12 +60,16 @@ static int output_path(void *opaque, int index, const char *name, char *path, si
 
 static int planned(void *opaque, double cost)
 {
-    (void)opaque;
+    const struct run *run = opaque;
     bool heavy = !(cost <= HEAVY_COST);
     report_event(json_pack("{s:s, s:o, s:b}", "event", "planned", "cost", number_or_null(cost),
                            "heavy", heavy));
-    if (heavy)
-        worker_wait_for_go();
+    if (!heavy)
+        return 0;
+    int threads = worker_wait_for_go();
+    if (threads > 0)
+        run->request->threads = threads;
+    (void)setpriority(PRIO_PROCESS, 0, HEAVY_NICENESS); /* threads to come inherit it */
     return 0;
 }
 
@@ -278,6 +284,7 @@ static void run_with(struct run *run, const json_t *task, struct operation_input
         .killed = script_killed,
         .opaque = run,
     };
+    run->request = &request;
     struct operation_outcome outcome;
     if (operation_run(&request, &outcome) == 0) {
         outcome_completed(run, &outcome);

@@ -11,7 +11,8 @@
 /* Runs what the task says (see message.h) and reports all of it. */
 void worker_run(const struct worker_settings *settings, const json_t *task);
 
-/* Blocks until the server has sent "go". worker_main.c has it, which reads the control socket. */
-void worker_wait_for_go(void);
+/* Blocks until the server has sent "go"; the threads that it gives the job now, 0: as before.
+ * worker_main.c has it, which reads the control socket. */
+int worker_wait_for_go(void);
 
 #endif

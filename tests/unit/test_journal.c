@@ -99,8 +99,8 @@ static void test_life(void **state)
     assert_int_equal(enqueue(journal, 1, "uploading", NULL), -EEXIST);
     assert_nothing(journal, LANE_LIGHT);
     assert_int_equal(journal_position(journal, id_of(1)), -1);
-    assert_int_equal(journal_ready(journal, id_of(1)), 0);
-    assert_int_equal(journal_ready(journal, id_of(1)), -ESTALE);
+    assert_int_equal(journal_ready(journal, id_of(1), 0), 0);
+    assert_int_equal(journal_ready(journal, id_of(1), 0), -ESTALE);
     assert_state(journal, 1, "queued");
     journal_counts(journal, &counts);
     assert_int_equal(counts.unfinished, 1);
@@ -116,7 +116,7 @@ static void test_life(void **state)
     journal_counts(journal, &counts);
     assert_int_equal(counts.unfinished, 0);
     assert_int_equal(counts.queued, 0);
-    assert_int_equal(journal_ready(journal, id_of(2)), -ENOENT);
+    assert_int_equal(journal_ready(journal, id_of(2), 0), -ENOENT);
 }
 
 static void test_first_come_first_served(void **state)
@@ -146,13 +146,35 @@ static void test_rank_goes_first(void **state)
         assert_claims(journal, LANE_LIGHT, order[i], 1);
 }
 
+/* The rank that a job gets when it joins a queue is the one that counts. */
+static void test_rank_given_later(void **state)
+{
+    struct journal *journal = *state;
+    static const double ranks[] = {2, 1, 3};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(enqueue(journal, i, "uploading", NULL), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(journal_ready(journal, id_of(i), ranks[i]), 0);
+    const json_t *rank = json_object_get(journal_get(journal, id_of(2)), "rank");
+    assert_true(json_number_value(rank) == 3);
+    assert_claims(journal, LANE_LIGHT, 1, 1);
+    assert_claims(journal, LANE_LIGHT, 0, 1);
+    assert_int_equal(journal_give_back(journal, id_of(0), 1, LANE_HEAVY, 1, 8), 0);
+    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_HEAVY, 1, 9), 0);
+    assert_int_equal(journal_position(journal, id_of(1)), 1);
+    assert_claims(journal, LANE_HEAVY, 0, 1);
+    assert_claims(journal, LANE_HEAVY, 1, 1);
+    const json_t *lane = json_object_get(journal_get(journal, id_of(1)), "lane");
+    assert_int_equal(json_integer_value(lane), LANE_HEAVY);
+}
+
 static void test_given_back(void **state)
 {
     struct journal *journal = *state;
     assert_int_equal(enqueue(journal, 1, "queued", NULL), 0);
     assert_claims(journal, LANE_LIGHT, 1, 1);
-    assert_int_equal(journal_give_back(journal, id_of(1), 2, LANE_HEAVY, 9), -ESTALE);
-    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_HEAVY, 9), 0);
+    assert_int_equal(journal_give_back(journal, id_of(1), 2, LANE_HEAVY, 9, 0), -ESTALE);
+    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_HEAVY, 9, 0), 0);
     assert_state(journal, 1, "queued");
     assert_int_equal(finish(journal, 1, 1, 10), -ESTALE); /* it holds it no more */
     assert_nothing(journal, LANE_LIGHT);
@@ -178,9 +200,9 @@ static void test_nothing_uncancels(void **state)
         assert_state(journal, i, "cancelled");
     }
     assert_nothing(journal, LANE_LIGHT);
-    assert_int_equal(journal_ready(journal, id_of(0)), -ESTALE);
+    assert_int_equal(journal_ready(journal, id_of(0), 0), -ESTALE);
     assert_int_equal(finish(journal, 1, 1, 10), -ESTALE);
-    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_LIGHT, 0), -ESTALE);
+    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_LIGHT, 0, 0), -ESTALE);
     assert_state(journal, 1, "cancelled");
 }
 
@@ -297,10 +319,10 @@ static void test_watching(void **state)
     journal_watch(journal, on_changed, &changes);
     assert_int_equal(enqueue(journal, 1, "uploading", NULL), 0);
     assert_int_equal(changes, 0);
-    assert_int_equal(journal_ready(journal, id_of(1)), 0);
+    assert_int_equal(journal_ready(journal, id_of(1), 0), 0);
     assert_int_equal(changes, 1);
     assert_claims(journal, LANE_LIGHT, 1, 1);
-    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_HEAVY, 1), 0);
+    assert_int_equal(journal_give_back(journal, id_of(1), 1, LANE_HEAVY, 1, 0), 0);
     assert_int_equal(changes, 2);
 }
 
@@ -310,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_come_first_served, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rank_goes_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rank_given_later, setup, teardown),
         cmocka_unit_test_setup_teardown(test_given_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_uncancels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),

@@ -2,6 +2,7 @@
  * Slots: how many run, who is deferred, who comes next. Runs are made up here; the journal is the
  * real one.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +48,8 @@ void job_fail(struct job *job, struct problem *problem)
 
 int run_start(struct job *job, enum journal_lane lane, int attempt, int threads)
 {
-    runs[started] = (struct run){.server = &server, .job = job, .lane = lane, .attempt = attempt};
+    runs[started] =
+        (struct run){.server = &server, .job = job, .owner = job, .lane = lane, .attempt = attempt};
     job->run = &runs[started++];
     job->state = JOB_RUNNING;
     threads_last = threads;
@@ -74,31 +76,38 @@ static int teardown(void **state)
     return 0;
 }
 
-static void enqueue(int number)
+static void enqueue_for(char *caller, int number)
 {
-    jobs[number] = (struct job){.state = JOB_QUEUED};
-    (void)snprintf(jobs[number].id, sizeof(jobs[number].id), "%032x", (unsigned)number);
-    json_t *record = json_pack("{s:s, s:s, s:s, s:i}", "id", jobs[number].id, "caller", "c",
-                               "state", "queued", "attempt", 1);
+    struct job *job = &jobs[number];
+    *job = (struct job){.server = &server, .caller = caller, .state = JOB_UPLOADING};
+    (void)snprintf(job->id, sizeof(job->id), "%032x", (unsigned)number);
+    json_t *record = json_pack("{s:s, s:s, s:s, s:i}", "id", job->id, "caller", caller, "state",
+                               "uploading", "attempt", 1);
     assert_int_equal(journal_enqueue(server.journal, record), 0);
     json_decref(record);
+    job->state = JOB_QUEUED;
+    scheduler_enqueue(server.scheduler, job);
+}
+
+static void enqueue(int number)
+{
+    enqueue_for("c", number);
 }
 
 /* The run's plan turned out heavy: as run.c does it. */
 static enum scheduler_verdict planned_heavy(struct run *run)
 {
-    enum scheduler_verdict verdict = scheduler_planned(server.scheduler, run);
+    enum scheduler_verdict verdict = scheduler_planned(server.scheduler, run, 60);
     if (verdict == SCHEDULER_DEFER) {
         run->job->state = JOB_QUEUED;
-        assert_int_equal(
-            journal_give_back(server.journal, run->job->id, run->attempt, LANE_HEAVY, 60), 0);
+        scheduler_defer(server.scheduler, run->job, run->attempt, 60);
     }
     return verdict;
 }
 
-static void end(struct run *run)
+static void end(const struct run *run)
 {
-    scheduler_released(server.scheduler, run->lane);
+    scheduler_released(server.scheduler, run, 1);
 }
 
 static void test_light_slots(void **state)
@@ -168,6 +177,7 @@ static void test_cancelled_jobs_are_not_started(void **state)
     json_t *changes = json_pack("{s:s, s:f}", "state", "cancelled", "ended", 1.0);
     assert_int_equal(journal_cancel(server.journal, jobs[2].id, changes), 0);
     json_decref(changes);
+    scheduler_withdraw(server.scheduler, &jobs[2]);
     end(&runs[0]);
     assert_int_equal(started, 2);
 }
@@ -189,6 +199,77 @@ static void test_threads_are_shared(void **state)
     assert_true(alone >= 1);
     enqueue(1);
     assert_true(threads_last >= 1 && threads_last <= alone);
+    /* What light jobs take doesn't count for one that goes on as the only heavy one. */
+    assert_int_equal(planned_heavy(&runs[0]), SCHEDULER_GO);
+    assert_int_equal(scheduler_threads(server.scheduler), alone);
+    assert_int_equal(planned_heavy(&runs[1]), SCHEDULER_GO);
+    int share = alone / 2 > 1 ? alone / 2 : 1;
+    assert_int_equal(scheduler_threads(server.scheduler), share);
+}
+
+/* One caller has five heavy jobs; the first of another goes before all of those that wait. */
+static void test_callers_take_turns(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        enqueue_for("many", i);
+    assert_int_equal(planned_heavy(&runs[0]), SCHEDULER_GO);
+    assert_int_equal(planned_heavy(&runs[1]), SCHEDULER_GO);
+    assert_int_equal(started, 4);
+    for (int i = 2; i < 4; i++) { /* each makes room for one more in the light lane */
+        assert_int_equal(planned_heavy(&runs[i]), SCHEDULER_DEFER);
+        end(&runs[i]);
+    }
+    assert_int_equal(planned_heavy(&runs[4]), SCHEDULER_DEFER);
+    end(&runs[4]);
+    assert_int_equal(started, 5);
+    enqueue_for("few", 5);
+    assert_int_equal(planned_heavy(&runs[5]), SCHEDULER_DEFER);
+    end(&runs[5]);
+    assert_int_equal(started, 6);
+    assert_int_equal(journal_position(server.journal, jobs[5].id), 0);
+    assert_int_equal(journal_position(server.journal, jobs[2].id), 1);
+    end(&runs[0]);
+    assert_ptr_equal(runs[6].job, &jobs[5]);
+    end(&runs[1]);
+    assert_ptr_equal(runs[7].job, &jobs[2]);
+}
+
+static void test_waiting_time(void **state)
+{
+    (void)state;
+    assert_true(isnan(scheduler_wait(server.scheduler, LANE_HEAVY, 0)));
+    enqueue(0);
+    assert_int_equal(planned_heavy(&runs[0]), SCHEDULER_GO);
+    /* 60 s of a processor on three threads, and two slots */
+    assert_float_equal(scheduler_wait(server.scheduler, LANE_HEAVY, 0), 10, 0.01);
+    assert_float_equal(scheduler_wait(server.scheduler, LANE_HEAVY, 3), 40, 0.01);
+    end(&runs[0]); /* what was measured counts from now on */
+    double wait = scheduler_wait(server.scheduler, LANE_HEAVY, 0);
+    assert_true(wait > 0 && wait < 1);
+}
+
+/* Ranks that are in the journal from before. */
+static void test_ranks_are_taken_up(void **state)
+{
+    (void)state;
+    scheduler_destroy(&server.scheduler);
+    for (int i = 0; i < 2; i++) {
+        jobs[i] = (struct job){.server = &server, .caller = "many", .state = JOB_QUEUED};
+        (void)snprintf(jobs[i].id, sizeof(jobs[i].id), "%032x", (unsigned)i);
+        json_t *record = json_pack("{s:s, s:s, s:s, s:i, s:f}", "id", jobs[i].id, "caller", "many",
+                                   "state", "queued", "attempt", 1, "rank", 100.0 + i);
+        assert_int_equal(journal_enqueue(server.journal, record), 0);
+        json_decref(record);
+    }
+    server.draining = true; /* all shall wait */
+    assert_int_equal(scheduler_create(&server.scheduler, &server), 0);
+    enqueue_for("many", 2);
+    enqueue_for("few", 3);
+    assert_int_equal(journal_position(server.journal, jobs[0].id), 0);
+    assert_int_equal(journal_position(server.journal, jobs[3].id), 1);
+    assert_int_equal(journal_position(server.journal, jobs[1].id), 2);
+    assert_int_equal(journal_position(server.journal, jobs[2].id), 3);
 }
 
 int main(void)
@@ -200,6 +281,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cancelled_jobs_are_not_started, setup, teardown),
         cmocka_unit_test_setup_teardown(test_draining_starts_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_threads_are_shared, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_callers_take_turns, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_waiting_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ranks_are_taken_up, setup, teardown),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }
