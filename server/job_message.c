@@ -203,7 +203,7 @@ bool job_progress_take(struct job_progress *progress, const json_t *event)
            (isfinite(progress->percent) && !isfinite(was.percent));
 }
 
-/* The path of a result, its name escaped for a URL. */
+/* The path of a result, its name escaped for a URL, with the signature that opens it. */
 static json_t *output_url(const struct job *job, int index, const char *name)
 {
     char url[3 * NAME_MAX_BYTES + 128];
@@ -212,6 +212,9 @@ static json_t *output_url(const struct job *job, int index, const char *name)
         bool plain = isalnum(*c) || strchr("-._~", *c);
         length += (size_t)snprintf(url + length, sizeof(url) - length, plain ? "%c" : "%%%02X", *c);
     }
+    char signature[LINK_SIGNATURE_SIZE];
+    link_sign(&job->server->link_key, job->id, index, signature);
+    (void)snprintf(url + length, sizeof(url) - length, "?signature=%s", signature);
     return json_string(url);
 }
 

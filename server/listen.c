@@ -15,29 +15,26 @@
 
 #include "server/caller.h"
 #include "server/flood.h"
-#include "server/health.h"
+#include "server/http.h"
 #include "server/log.h"
-#include "server/operations.h"
 #include "server/origin.h"
+#include "server/peer.h"
 #include "server/server.h"
 #include "server/session.h"
 
-#define HEADER_MAX       8192 /* all of a request's headers */
-#define HEADER_POOL      512  /* requests whose headers are being read */
-#define HANDSHAKE_S      10
-#define KEEPALIVE_S      60     /* TCP's, against peers that vanish */
-#define UNACKED_MS       120000 /* what was sent and nobody takes, not even the peer's system */
-#define SOCKETS_SPARE    256    /* beside the WebSockets: health, HTTP, handshakes */
-#define WEBSOCKET_PATH   "/ws"
-#define HTTP_STALL_S     20
-#define UPGRADE_REQUIRED 426 /* RFC 9110, 15.5.22 */
+#define HEADER_MAX     8192 /* all of a request's headers */
+#define HEADER_POOL    512  /* requests whose headers are being read */
+#define HANDSHAKE_S    10
+#define KEEPALIVE_S    60     /* TCP's, against peers that vanish */
+#define UNACKED_MS     120000 /* what was sent and nobody takes, not even the peer's system */
+#define SOCKETS_SPARE  256    /* beside the WebSockets: health, HTTP, handshakes */
+#define WEBSOCKET_PATH "/ws"
 
 /* User data of a connection: libwebsockets makes it, zeroed, for HTTP and WebSocket alike. */
 struct connection {
     struct session *session; /* NULL unless it is a WebSocket */
     struct flood flood;
-    char *body; /* of the answer that is being written; with LWS_PRE before it */
-    size_t size, sent;
+    struct http_exchange http;
 };
 
 struct listener {
@@ -54,128 +51,6 @@ static struct server *server_of(struct lws *wsi)
     return listener->server;
 }
 
-/* A header's text; false if it is absent or doesn't fit. */
-static bool header(struct lws *wsi, enum lws_token_indexes token, char *text, size_t size)
-{
-    text[0] = '\0';
-    return lws_hdr_copy(wsi, text, (int)size, token) > 0;
-}
-
-/* ---- HTTP ---- */
-
-static int http_answer(struct lws *wsi, struct connection *connection, unsigned status,
-                       const char *type, const char *body, size_t size)
-{
-    unsigned char buffer[LWS_PRE + 1024];
-    unsigned char *start = buffer + LWS_PRE, *p = start, *end = buffer + sizeof(buffer) - 1;
-    static const char nosniff[] = "nosniff", no_store[] = "no-store";
-    if (lws_add_http_common_headers(wsi, status, type, size, &p, end) ||
-        lws_add_http_header_by_name(wsi, (const unsigned char *)"x-content-type-options:",
-                                    (const unsigned char *)nosniff, sizeof(nosniff) - 1, &p, end) ||
-        lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL,
-                                     (const unsigned char *)no_store, sizeof(no_store) - 1, &p,
-                                     end) ||
-        lws_finalize_write_http_header(wsi, start, &p, end))
-        return 1;
-    connection->body = malloc(LWS_PRE + size);
-    if (!connection->body)
-        return 1;
-    memcpy(connection->body + LWS_PRE, body, size);
-    connection->size = size;
-    connection->sent = 0;
-    lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, HTTP_STALL_S);
-    lws_callback_on_writable(wsi);
-    return 0;
-}
-
-static int http_writable(struct lws *wsi, struct connection *connection)
-{
-    if (!connection->body)
-        return 0;
-    int written = lws_write(wsi, (unsigned char *)connection->body + LWS_PRE, connection->size,
-                            LWS_WRITE_HTTP_FINAL);
-    free(connection->body);
-    connection->body = NULL;
-    return written < 0 || lws_http_transaction_completed(wsi) ? -1 : 0;
-}
-
-static int http_json(struct lws *wsi, struct connection *connection, const json_t *document)
-{
-    char *text = json_dumps(document, JSON_COMPACT);
-    if (!text)
-        return 1;
-    int status =
-        http_answer(wsi, connection, HTTP_STATUS_OK, "application/json", text, strlen(text));
-    free(text);
-    return status;
-}
-
-static int http_refuse(struct lws *wsi, struct connection *connection, unsigned status,
-                       const char *text)
-{
-    return http_answer(wsi, connection, status, "text/plain; charset=utf-8", text, strlen(text));
-}
-
-static bool is_get(struct lws *wsi)
-{
-    return lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-}
-
-static int health_request(struct lws *wsi, struct connection *connection, const char *path)
-{
-    if (!is_get(wsi))
-        return http_refuse(wsi, connection, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET\n");
-    if (strcmp(path, "/health") != 0)
-        return http_refuse(wsi, connection, HTTP_STATUS_NOT_FOUND, "not found\n");
-    json_t *document = health_document(server_of(wsi));
-    int status = document ? http_json(wsi, connection, document) : 1;
-    json_decref(document);
-    return status;
-}
-
-/* The caller that a bearer token names; "" for a wrong one, NULL without one. */
-static const char *bearer_caller(struct lws *wsi, const struct server *server)
-{
-    char text[4200];
-    if (!header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, text, sizeof(text)))
-        return NULL;
-    const char *name = NULL;
-    if (strncasecmp(text, "Bearer ", 7) == 0)
-        name = callers_find(&server->callers, text + 7 + strspn(text + 7, " "));
-    lws_explicit_bzero(text, sizeof(text));
-    return name ? name : "";
-}
-
-/* What describe answers. */
-static int operations_request(struct lws *wsi, struct connection *connection)
-{
-    struct server *server = server_of(wsi);
-    const char *caller = bearer_caller(wsi, server);
-    if (callers_required(&server->callers) && (!caller || !*caller))
-        return http_refuse(wsi, connection, HTTP_STATUS_UNAUTHORIZED, "a token is wanted\n");
-    (void)operations_fresh(server->operations); /* what is known must do for this once */
-    json_t *document = operations_message(server->operations, NULL);
-    int status = document ? http_json(wsi, connection, document) : 1;
-    json_decref(document);
-    return status;
-}
-
-static int main_request(struct lws *wsi, struct connection *connection, const char *path)
-{
-    struct server *server = server_of(wsi);
-    char host[300];
-    if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
-        !origin_host_allowed(&server->config, callers_required(&server->callers), host))
-        return http_refuse(wsi, connection, HTTP_STATUS_FORBIDDEN, "this host is not served\n");
-    if (!is_get(wsi))
-        return http_refuse(wsi, connection, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET\n");
-    if (strcmp(path, "/operations") == 0)
-        return operations_request(wsi, connection);
-    if (strcmp(path, WEBSOCKET_PATH) == 0)
-        return http_refuse(wsi, connection, UPGRADE_REQUIRED, "this is a WebSocket\n");
-    return http_refuse(wsi, connection, HTTP_STATUS_NOT_FOUND, "not found\n");
-}
-
 /* ---- the handshake ---- */
 
 /* Whether a Sec-WebSocket-Protocol header offers ours; true without one. */
@@ -184,7 +59,7 @@ static bool subprotocol_offered(struct lws *wsi)
     char offered[512];
     if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) <= 0)
         return true;
-    if (!header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof(offered)))
+    if (!peer_header(wsi, WSI_TOKEN_PROTOCOL, offered, sizeof(offered)))
         return false;
     char *rest = offered, *item;
     while ((item = strsep(&rest, ","))) {
@@ -225,19 +100,19 @@ static enum refusal upgrade_refusal(struct lws *wsi, const char *what)
     struct server *server = listener->server;
     bool tokens = callers_required(&server->callers);
     char path[64], host[300], origin[300];
-    if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
-        !origin_host_allowed(&server->config, tokens, host))
+    if (!peer_host_allowed(wsi, server) || !peer_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
         return REFUSE_HOST;
     if (lws_get_vhost(wsi) != listener->main || strcasecmp(what, "websocket") != 0 ||
-        !header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) || strcmp(path, WEBSOCKET_PATH) != 0)
+        !peer_header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) ||
+        strcmp(path, WEBSOCKET_PATH) != 0)
         return REFUSE_PATH;
     bool has_origin = lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) > 0;
-    if (has_origin && (!header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
+    if (has_origin && (!peer_header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) ||
                        !origin_allowed(&server->config, origin, host)))
         return REFUSE_ORIGIN;
     if (!subprotocol_offered(wsi))
         return REFUSE_SUBPROTOCOL;
-    const char *caller = tokens ? bearer_caller(wsi, server) : NULL;
+    const char *caller = tokens ? peer_caller(wsi, server) : NULL;
     if (caller && !*caller)
         return REFUSE_TOKEN;
     if (server->draining || server->session_count >= server->config.max_connections)
@@ -261,30 +136,6 @@ static int confirm_upgrade(struct lws *wsi, const char *what)
                         refusals[refusal].header, refusals[refusal].text);
     (void)lws_write(wsi, buffer + LWS_PRE, (size_t)size, LWS_WRITE_HTTP_HEADERS);
     return -1;
-}
-
-/* The peer's address, or what a trusted proxy says it is: the last address that isn't a proxy's. */
-static void peer_address(struct lws *wsi, const struct config *config, char *address, size_t size)
-{
-    (void)lws_get_peer_simple(wsi, address, size);
-    if (strncmp(address, "::ffff:", 7) == 0)
-        memmove(address, address + 7, strlen(address + 7) + 1);
-    char forwarded[1024];
-    if (!caller_list_has(config->trusted_proxies, address) ||
-        !header(wsi, WSI_TOKEN_X_FORWARDED_FOR, forwarded, sizeof(forwarded)))
-        return;
-    char *comma;
-    do {
-        comma = strrchr(forwarded, ',');
-        char *item = comma ? comma + 1 : forwarded;
-        item += strspn(item, " ");
-        item[strcspn(item, " ")] = '\0';
-        if (item[strspn(item, "0123456789abcdefABCDEF.:")] != '\0' || !*item)
-            return;
-        (void)snprintf(address, size, "%s", item);
-        if (comma)
-            *comma = '\0';
-    } while (comma && caller_list_has(config->trusted_proxies, address));
 }
 
 static int sessions_from(const struct server *server, const char *address)
@@ -311,10 +162,10 @@ static int established(struct lws *wsi, struct connection *connection)
 {
     struct server *server = server_of(wsi);
     char address[64];
-    peer_address(wsi, &server->config, address, sizeof(address));
+    peer_address(wsi, server, address, sizeof(address));
     const char *caller = address;
     if (callers_required(&server->callers)) {
-        caller = bearer_caller(wsi, server);
+        caller = peer_caller(wsi, server);
         if (caller && !*caller)
             return -1;
     }
@@ -338,14 +189,13 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,
     struct listener *listener = lws_context_user(lws_get_context(wsi));
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return lws_get_vhost(wsi) == listener->health ? health_request(wsi, connection, in)
-                                                      : main_request(wsi, connection, in);
+        return http_request(listener->server, wsi, &connection->http,
+                            lws_get_vhost(wsi) == listener->health ? HTTP_HEALTH : HTTP_MAIN, in);
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return http_writable(wsi, connection);
+        return http_writable(wsi, &connection->http);
     case LWS_CALLBACK_CLOSED_HTTP:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-        free(connection->body);
-        connection->body = NULL;
+        http_closed(&connection->http);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return confirm_upgrade(wsi, in);
@@ -426,6 +276,7 @@ static struct lws_vhost *open_vhost(struct listener *listener, const char *name,
     info.timeout_secs = HANDSHAKE_S;
     info.keepalive_timeout = HANDSHAKE_S;
     info.retry_and_idle_policy = &no_pings;
+    info.alpn = "http/1.1"; /* http_head.c speaks nothing else */
     if (tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = config->tls_cert;

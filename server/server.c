@@ -22,6 +22,7 @@
 #include "server/blob.h"
 #include "server/buffer.h"
 #include "server/fetch.h"
+#include "server/http_result.h"
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/listen.h"
@@ -93,6 +94,7 @@ static void folder_task_start(struct server *server, const char *job, int inputs
 
 void server_remove_folder(struct server *server, const char *job)
 {
+    http_results_end(server, job);
     folder_task_start(server, job, -1);
 }
 
@@ -149,7 +151,7 @@ static int lock_folder(const char *state)
 }
 
 static int open_blobs(const struct config *config, char *jobs, size_t size, int *lock,
-                      struct config_error *error)
+                      struct link_key *key, struct config_error *error)
 {
     char state[PATH_MAX - 8];
     state_folder(config, state, sizeof(state));
@@ -165,6 +167,13 @@ static int open_blobs(const struct config *config, char *jobs, size_t size, int 
         (void)snprintf(error->message, sizeof(error->message), "LUMA_DIR: %s",
                        *lock == -EWOULDBLOCK ? "the folder is in use by another lumad"
                                              : strerror(-*lock));
+        return -1;
+    }
+    status = link_key_load(key, state);
+    if (status < 0) {
+        (void)snprintf(error->message, sizeof(error->message),
+                       "LUMA_DIR: the key of result links can't be read or made: %s",
+                       strerror(-status));
         return -1;
     }
     sweep(jobs);
@@ -372,7 +381,7 @@ static int open_parts(struct running *running, struct config_error *error)
     const char *scripts = *config->scripts ? config->scripts : paths_scripts();
     const char *assets = *config->assets ? config->assets : paths_assets();
     if (callers_init(&server->callers, config, error) < 0 || check_exposure(server, error) < 0 ||
-        open_blobs(config, jobs, sizeof(jobs), &running->lock, error) < 0 ||
+        open_blobs(config, jobs, sizeof(jobs), &running->lock, &server->link_key, error) < 0 ||
         fetcher_create(&server->fetcher, server->loop, config, error) < 0)
         return -1;
     if (!scripts || access(scripts, R_OK | X_OK) < 0) {
@@ -455,6 +464,7 @@ int server_run(const struct config *config)
     server->started = protocol_now();
     LIST_INIT(&server->sessions);
     LIST_INIT(&server->runs);
+    LIST_INIT(&server->transfers);
     table_init(&server->jobs);
     open_own(running);
     int status = open_parts(running, &error);

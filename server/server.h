@@ -3,6 +3,7 @@
  * and reads go through libuv's thread pool and come back to the loop.
  *
  *   listen     sockets, vhosts, who may connect
+ *   http       requests that are no WebSocket
  *   session    a connection: messages in, messages out
  *   request    what a client's message asks for
  *   job        a record and its state machine; outlives its session
@@ -23,6 +24,7 @@
 
 #include "server/caller.h"
 #include "server/config.h"
+#include "server/link.h"
 #include "server/table.h"
 
 struct fetcher;
@@ -34,6 +36,7 @@ struct run;
 struct session;
 struct worker_pool;
 
+LIST_HEAD(http_transfer_list, http_transfer);
 LIST_HEAD(session_list, session);
 LIST_HEAD(run_list, run);
 
@@ -50,7 +53,9 @@ struct server {
     struct table jobs; /* those in memory, by id (struct job) */
     struct session_list sessions;
     int session_count;
-    struct run_list runs;   /* workers that have not been reaped */
+    struct run_list runs;                /* workers that have not been reaped */
+    struct http_transfer_list transfers; /* results on their way by HTTP */
+    struct link_key link_key;
     double started;         /* protocol_now() at the start */
     bool draining;          /* no new jobs */
     uint64_t sessions_made; /* number of the next session, for the log */

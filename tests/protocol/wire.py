@@ -48,7 +48,7 @@ class WebSocket:
     """Frames in and out. The mask is zero unless asked otherwise: legal, and free of cost."""
 
     def __init__(self, port, path="/ws", subprotocols="luma.v1", headers=(), host=None,
-                 receive_buffer=None):
+                 receive_buffer=None, tls=None):
         self.buffer, self.parts, self.eof = bytearray(), bytearray(), False
         self.kind = None
         self.socket = socket.socket()
@@ -57,6 +57,8 @@ class WebSocket:
         self.socket.settimeout(WAIT)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         lines = [f"GET {path} HTTP/1.1", f"Host: {host or f'127.0.0.1:{port}'}",
                  "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
                  f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}"]
@@ -107,7 +109,8 @@ class WebSocket:
 
     def fill(self, seconds):
         """Reads what there is, waiting at most so long; False at a timeout or the end."""
-        if not select.select([self.socket], [], [], max(seconds, 0))[0]:
+        decrypted = hasattr(self.socket, "pending") and self.socket.pending()
+        if not decrypted and not select.select([self.socket], [], [], max(seconds, 0))[0]:
             return False
         try:
             data = self.socket.recv(1 << 18)
