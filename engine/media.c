@@ -42,6 +42,27 @@ static void probe_name(const char *label, char *name, size_t size)
     snprintf(name, size, "input%s", dot && strlen(dot) <= 8 ? dot : "");
 }
 
+/* The demuxer of text subtitles that a name promises, or NULL. */
+static const char *named_subtitles(const char *label)
+{
+    static const char *const names[][2] = {
+        {".srt", "srt"}, {".vtt", "webvtt"}, {".ass", "ass"}, {".ssa", "ass"}};
+    const char *dot = strrchr(label, '.');
+    for (size_t i = 0; dot && i < sizeof names / sizeof *names; i++) {
+        if (av_strcasecmp(dot, names[i][0]) == 0)
+            return names[i][1];
+    }
+    return NULL;
+}
+
+static int refuse_unknown(const char *label, struct error *e)
+{
+    if (named_subtitles(label))
+        return error_set(e, ERROR_CORRUPT_MEDIA, "'%s' holds no subtitle that can be read", label);
+    return error_set(e, ERROR_UNSUPPORTED_MEDIA,
+                     "'%s' is not media that this server knows: its content fits no format", label);
+}
+
 static bool listed(const char *names, const char *list)
 {
     /* A demuxer may have several names; one that is listed is enough. */
@@ -65,11 +86,13 @@ static int find_demuxer(const AVInputFormat **format, AVIOContext *io, const cha
     int code = av_probe_input_buffer2(io, format, name, NULL, 0, 0);
     if (code == AVERROR_EXIT || code == AVERROR(ENOMEM) || code == AVERROR(EIO))
         return error_set_av(e, ERROR_CORRUPT_MEDIA, code, "can't read '%s'", label);
-    if (code < 0 || !*format) {
-        return error_set(e, ERROR_UNSUPPORTED_MEDIA,
-                         "'%s' is not media that this server knows: its content fits no format",
-                         label);
+    if ((code < 0 || !*format) && named_subtitles(label)) {
+        /* Only the first event counts for libavformat's guess, and may be the one that is wrong. */
+        *format = av_find_input_format(named_subtitles(label));
+        code = AVPROBE_SCORE_RETRY;
     }
+    if (code < 0 || !*format)
+        return refuse_unknown(label, e);
     if (!listed((*format)->name, policy_demuxers())) {
         return error_set(e, ERROR_UNSUPPORTED_MEDIA, "'%s' is %s, which is not accepted", label,
                          (*format)->long_name ? (*format)->long_name : (*format)->name);
@@ -84,13 +107,28 @@ static int refuse_input(const AVInputFormat *format, int score, int averror, con
      * of anything look like it. */
     bool guessed = score <= AVPROBE_SCORE_RETRY ||
                    av_match_list(format->name, "mp3,aac,loas,ac3,mpegvideo,h261,h263", ',');
-    if (guessed && averror != AVERROR_EXIT && averror != AVERROR(ENOMEM)) {
-        return error_set(e, ERROR_UNSUPPORTED_MEDIA,
-                         "'%s' is not media that this server knows: its content fits no format",
-                         label);
-    }
+    if (guessed && averror != AVERROR_EXIT && averror != AVERROR(ENOMEM))
+        return refuse_unknown(label, e);
     return error_set_av(e, ERROR_CORRUPT_MEDIA, averror, "'%s' is damaged %s", label,
                         format->long_name ? format->long_name : format->name);
+}
+
+/* Demuxers of text take anything that is named like it: what has no event is nothing. */
+static int check_subtitles(AVFormatContext *context, const char *label, struct error *e)
+{
+    static const char formats[] =
+        "ass,srt,webvtt,jacosub,microdvd,mpl2,mpsub,pjs,realtext,sami,stl,"
+        "subviewer,subviewer1,vplayer";
+    if (!listed(context->iformat->name, formats))
+        return 0;
+    AVPacket *packet = av_packet_alloc();
+    if (!packet)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory to open '%s'", label);
+    int code = av_read_frame(context, packet);
+    av_packet_free(&packet);
+    if (code >= 0)
+        code = avformat_seek_file(context, -1, INT64_MIN, 0, INT64_MAX, 0);
+    return code < 0 ? refuse_unknown(label, e) : 0;
 }
 
 static AVFormatContext *alloc_context(const struct policy_limits *limits)
@@ -146,6 +184,9 @@ int media_open_context(AVFormatContext **context, struct io_reader *reader, cons
                          label, opened->nb_streams, limits.max_streams);
         goto fail;
     }
+    code = check_subtitles(opened, label, e);
+    if (code < 0)
+        goto fail;
     *context = opened;
     return 0;
 fail:

@@ -6,20 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/charset.h"
 #include "engine/introspect_internal.h"
 #include "engine/plan_build.h"
 
-/* The earliest timestamp of the streams (covers have none of their own); 0 if none has one. */
+/* The earliest timestamp of the streams (covers have none of their own); 0 if none has one. The
+ * first subtitle says nothing of when a film begins, and a file of subtitles begins at 0. */
 static double media_first_time(const struct media *media)
 {
     double first = NAN;
+    bool only_subtitles = media->stream_count > 0;
     for (int i = 0; i < media->stream_count; i++) {
         const struct media_stream *stream = &media->streams[i];
-        if (!stream->attached_picture && isfinite(stream->start)) {
+        bool subtitle = stream->kind == AVMEDIA_TYPE_SUBTITLE;
+        only_subtitles = only_subtitles && subtitle;
+        if (!stream->attached_picture && !subtitle && isfinite(stream->start)) {
             first = isnan(first) ? stream->start : fmin(first, stream->start);
         }
     }
-    if (isnan(first) && isfinite(media->start)) {
+    if (isnan(first) && isfinite(media->start) && !only_subtitles) {
         first = media->start;
     }
     return isnan(first) ? 0 : first;
@@ -28,6 +33,9 @@ static double media_first_time(const struct media *media)
 static int file_open(struct plan *plan, struct plan_file *file, struct error *e)
 {
     int code = io_reader_open_file(&file->reader, file->path, file->label, e);
+    if (code >= 0) {
+        code = charset_translate(&file->reader, file->label, e);
+    }
     if (code >= 0) {
         code = media_open_context(&file->context, file->reader, file->label, file->cancel, NULL, e);
     }

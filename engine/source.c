@@ -7,6 +7,7 @@
  */
 #include <math.h>
 
+#include "engine/charset.h"
 #include "engine/compat.h"
 #include "engine/io.h"
 #include "engine/pipeline_internal.h"
@@ -23,7 +24,11 @@ int source_open(struct source *source, struct run *run, struct plan_file *file, 
     int code = io_reader_open_file(&source->reader, file->path, file->label, e);
     if (code < 0)
         return code;
-    code = media_open_context(&source->context, source->reader, file->label, file->cancel, NULL, e);
+    code = charset_translate(&source->reader, file->label, e);
+    if (code >= 0) {
+        code = media_open_context(&source->context, source->reader, file->label, file->cancel, NULL,
+                                  e);
+    }
     if (code < 0) {
         io_reader_close(&source->reader);
         return code;

@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/charset.h"
 #include "server/blob.h"
 #include "server/hash.h"
 #include "server/worker_main.h"
@@ -181,6 +182,7 @@ static void libraries_warm(void)
     while (av_filter_iterate(&position))
         continue;
     hash_warm();
+    charset_warm();
 }
 
 /* A request and the descriptor that came with it: 1; 0 at the end. */
