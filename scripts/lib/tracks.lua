@@ -38,18 +38,22 @@ function tracks.name(source, stream)
 end
 
 -- The stream copied, or (unless only a copy will do) rewritten as text that the container holds;
--- else nil and the reason.
-function tracks.keep(job, source, stream, format, copy_only)
+-- else nil and the reason. `settings` may say more of the track: language, title, default, forced.
+function tracks.keep(job, source, stream, format, copy_only, settings)
   local name = tracks.name(source, stream)
   local fits, reason = av.can_copy(stream, format)
   if fits then
-    return stream:copy()
+    return stream:copy(settings or nil)
   end
   local codec = av.formats[format].subtitle
   local rewritable = stream.kind == "subtitle" and tracks.is_text(stream) and codec ~= ""
   if rewritable and not copy_only then
     job:note(("%s rewritten as %s: %s does not fit %s"):format(name, codec, stream.codec, format))
-    return stream:encode { codec = codec }
+    local track = { codec = codec }
+    for option, value in pairs(settings or {}) do
+      track[option] = value
+    end
+    return stream:encode(track)
   end
   return nil, reason
 end

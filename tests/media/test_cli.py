@@ -97,7 +97,8 @@ def test_examples_run(luma, clips):
     for operation in json.loads(luma.call("ops", "--json").stdout):
         assert operation["examples"], operation["name"]
         for example in operation["examples"]:
-            luma.ok(operation["name"], clips["clip.mp4"], **example)
+            clip = "tracks.mkv" if operation["name"] == "subtitles" else "clip.mp4"
+            luma.ok(operation["name"], clips[clip], **example)
 
 
 def test_options_in_words(luma, clips):
