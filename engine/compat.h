@@ -17,11 +17,23 @@
 #define COMPAT_FRAME_FLAGS      (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100))
 #define COMPAT_FRAME_DURATION   (LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100))
 #define COMPAT_CODED_SIDE_DATA  (LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 30, 101))
+#define COMPAT_TICKS_PER_FRAME  (LIBAVCODEC_VERSION_INT < AV_VERSION_INT(60, 31, 101))
 #define COMPAT_SUPPORTED_CONFIG (LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100))
 #define COMPAT_LINK_FRAME_RATE  (LIBAVFILTER_VERSION_INT < AV_VERSION_INT(10, 4, 100))
 #define COMPAT_SOURCE_COLOR     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100))
 
 /* ---- frames ---- */
+
+/* How long pictures are shown, for encoders that don't take it from each frame yet. */
+static inline void compat_encoder_set_step(AVCodecContext *codec, int64_t ticks)
+{
+#if COMPAT_TICKS_PER_FRAME
+    codec->ticks_per_frame = (int)FFMAX(ticks, 1);
+#else
+    (void)codec;
+    (void)ticks;
+#endif
+}
 
 static inline int64_t compat_frame_duration(const AVFrame *frame)
 {

@@ -13,13 +13,15 @@
 #include <string.h>
 
 #include "engine/compat.h"
-#include "engine/encode_internal.h"
+#include "engine/passes.h"
 
 enum { QUEUE_FRAMES = 4, QUEUE_AUDIO_FRAMES = 32, QUEUE_BYTES = 16 << 20 };
 
 static void encode_finish(struct stage *stage)
 {
     struct encode *encode = (struct encode *)stage;
+    if (encode->codec)
+        encode->codec->stats_in = NULL; /* the passes' own */
     avcodec_free_context(&encode->codec);
     chain_finish(&encode->convert);
     chain_finish(&encode->chunk);
@@ -43,6 +45,12 @@ static struct port *output(struct encode *encode)
 static bool is_video(const struct encode *encode)
 {
     return encode->spec.kind == AVMEDIA_TYPE_VIDEO;
+}
+
+/* What is made now is only learned from. */
+static bool is_first_pass(const struct encode *encode)
+{
+    return encode->stage.run->pass == RUN_FIRST;
 }
 
 static int failed(struct encode *encode, int averror, const char *what)
@@ -85,6 +93,10 @@ static int receive_packets(struct encode *encode)
         if (result < 0)
             return failed(encode, result, "while it made packets");
         encode->packets++;
+        if (is_first_pass(encode)) {
+            code = passes_learn(encode, false);
+            continue;
+        }
         encode->packet->time_base = encode->codec->time_base;
         if (encode->packet->dts == AV_NOPTS_VALUE)
             encode->packet->dts = encode->packet->pts;
@@ -186,9 +198,11 @@ static bool time_picture(struct encode *encode, AVFrame *frame)
     encode->last_from = from;
     encode->last = pts;
     bool direct = !encode->convert.graph && encode->direct;
-    note_time(encode, pts, nominal_duration(encode, frame, direct));
+    int64_t duration = nominal_duration(encode, frame, direct);
+    note_time(encode, pts, duration);
     frame->pts = pts;
     frame->time_base = time_base;
+    compat_frame_set_duration(frame, duration);
     return true;
 }
 
@@ -197,7 +211,7 @@ static int open_once(struct encode *encode, const AVFrame *frame)
     if (encode->codec)
         return 0;
     int code = encode_open(encode, frame);
-    if (code == 0)
+    if (code == 0 && !is_first_pass(encode))
         code = port_send_opened(output(encode));
     return code;
 }
@@ -352,6 +366,8 @@ static int take_frame(struct encode *encode, AVFrame *frame)
         encode->taken = av_rescale_q(frame->pts + frame_length(encode, frame), frame->time_base,
                                      AV_TIME_BASE_Q);
     }
+    if (is_first_pass(encode))
+        task_group_report(encode->stage.task.group, encode->scheduled, encode->taken);
     bool takes = frame_spec_takes(&encode->spec, frame) && !is_constant(encode);
     int code = 0;
     if (encode->convert.graph && (takes || !frame_shape_fits(&encode->convert.shape, frame)))
@@ -392,6 +408,8 @@ static int finish_encoding(struct encode *encode, int64_t end)
         return code;
     time_last(encode, end);
     code = encode_frame(encode, NULL);
+    if (code == 0 && is_first_pass(encode))
+        return passes_learn(encode, true);
     if (code == 0)
         code = release_held(encode);
     if (code == 0 && encode->frames > 0 && encode->packets == 0) {
@@ -421,6 +439,8 @@ static int encode_run(struct task *task)
         }
         queue_item_clear(&item);
     }
+    if (is_first_pass(encode))
+        task_group_end_track(task->group, encode->scheduled);
     if (code >= 0)
         port_end(output(encode), end);
     return code;
@@ -436,6 +456,13 @@ static int known_bits(const struct run *run, const struct plan_node *node)
         return 0;
     const struct media *media = plan_input_media(run->plan, type.source_node);
     return media ? media->streams[type.source_stream].bits_per_sample : 0;
+}
+
+int encode_schedule(struct stage *stage, struct port *from, struct error *e)
+{
+    struct encode *encode = (struct encode *)stage;
+    encode->scheduled = task_group_add_track(&stage->run->group, from->owner, false, e);
+    return FFMIN(encode->scheduled, 0);
 }
 
 int encode_create(struct run *run, int node, struct stage **out, struct error *e)

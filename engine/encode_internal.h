@@ -46,6 +46,7 @@ struct encode {
     int64_t time_count;
     int64_t frames, packets;
     int64_t dropped;
+    int scheduled; /* first pass: the track by which its sources are held back */
 };
 
 /* Fills in spec, codec_id and what the outputs ask for. */
@@ -53,6 +54,9 @@ int encode_prepare(struct encode *encode, struct error *e);
 
 /* Opens the encoder for frames like this one (converted already). */
 int encode_open(struct encode *encode, const AVFrame *frame);
+
+/* In a first pass, whose packets go nowhere: it stands for the output's track. */
+int encode_schedule(struct stage *stage, struct port *from, struct error *e);
 
 /* A constant rate that the encoder takes. */
 AVRational encode_constant_rate(const struct encode *encode, AVRational rate);

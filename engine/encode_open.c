@@ -6,6 +6,7 @@
  * count in frames get one over the rate.
  */
 #include <inttypes.h>
+#include <libavutil/avstring.h>
 #include <libavutil/channel_layout.h>
 #include <libavutil/eval.h>
 #include <libavutil/mastering_display_metadata.h>
@@ -18,7 +19,7 @@
 #include <string.h>
 
 #include "engine/compat.h"
-#include "engine/encode_internal.h"
+#include "engine/passes.h"
 
 /* ---- what the encoder takes ---- */
 
@@ -140,7 +141,7 @@ static void ask_outputs(struct encode *encode)
     const struct run *run = encode->stage.run;
     for (int i = 0; i < run->plan->node_count; i++) {
         const struct plan_node *output = run->plan->nodes[i];
-        if (!run->reached[i] || output->kind != PLAN_OUTPUT)
+        if (!run->asked[i] || output->kind != PLAN_OUTPUT)
             continue;
         for (int k = 0; k < output->input_count; k++) {
             if (run->plan->nodes[output->inputs[k].node] != encode->node)
@@ -245,7 +246,7 @@ static const struct {
 /* Settings that are read elsewhere. */
 static const char *const handled[] = {
     "quality",    "pixel_format", "sample_format", "sample_rate", "channels", "layout",
-    "frame_rate", "language",     "title",         "default",     "forced",
+    "frame_rate", "passes",       "language",      "title",       "default",  "forced",
 };
 
 static bool is_handled(const char *name)
@@ -389,12 +390,13 @@ static int set_x265_params(const struct encode *encode, const AVFrame *frame,
     if (strcmp(encode->node->encoder->name, "libx265") != 0)
         return 0;
     const AVDictionaryEntry *own = av_dict_get(*options, "x265-params", NULL, 0);
-    char hdr[512] = "", joined[2048];
+    char hdr[512] = "";
     if (is_hdr(frame) && !(own && strstr(own->value, "master-display")))
         describe_hdr(frame, hdr, sizeof hdr);
-    snprintf(joined, sizeof joined, "log-level=none%s%s%s%s", *hdr ? ":" : "", hdr, own ? ":" : "",
-             own ? own->value : "");
-    return av_dict_set(options, "x265-params", joined, 0);
+    char *joined = av_asprintf("log-level=none%s%s%s%s", *hdr ? ":" : "", hdr, own ? ":" : "",
+                               own ? own->value : "");
+    return joined ? av_dict_set(options, "x265-params", joined, AV_DICT_DONT_STRDUP_VAL)
+                  : AVERROR(ENOMEM);
 }
 
 static void set_video(struct encode *encode, const AVFrame *frame)
@@ -485,6 +487,10 @@ int encode_open(struct encode *encode, const AVFrame *frame)
     }
     if (code >= 0)
         code = collect_options(encode->node, &options);
+    if (code >= 0 && (code = passes_open(encode, &options)) < 0) {
+        av_dict_free(&options);
+        return code;
+    }
     if (code >= 0)
         code = set_x265_params(encode, frame, &options);
     if (code >= 0)

@@ -17,6 +17,7 @@
 
 #include "engine/compat.h"
 #include "engine/measure.h"
+#include "engine/passes.h"
 #include "engine/pipeline_internal.h"
 
 enum { WAKE_MS = 50, DEFAULT_PERIOD_MS = 500 };
@@ -56,7 +57,7 @@ int run_scratch(struct run *run, char *path, size_t size, struct error *e)
 {
     int output = 0;
     while (output < run->plan->node_count &&
-           !(run->reached[output] && run->plan->nodes[output]->kind == PLAN_OUTPUT))
+           !(run->asked[output] && run->plan->nodes[output]->kind == PLAN_OUTPUT))
         output++;
     if (output == run->plan->node_count)
         return error_set(e, ERROR_INTERNAL, "there is no output to put frames aside for");
@@ -216,7 +217,10 @@ static int feed_encode(struct run *run, int node, struct error *e)
     if (is_subtitle(run, node))
         return 0;
     entry->feed = find_feed(run, node);
-    return task_connect(entry->feed, &entry->stage->task, 0, e);
+    int code = task_connect(entry->feed, &entry->stage->task, 0, e);
+    if (code == 0 && run->pass == RUN_FIRST)
+        code = encode_schedule(entry->stage, entry->feed, e);
+    return code;
 }
 
 /* ---- filters that hang together ---- */
@@ -322,16 +326,22 @@ static int make_stages(struct run *run, struct error *e)
 static int run_init(struct run *run, struct plan *plan, const struct pipeline_options *options,
                     struct error *e)
 {
-    *run = (struct run){.plan = plan, .options = options};
+    run->plan = plan;
+    run->options = options;
     int code = task_group_init(&run->group, e);
     if (code < 0)
         return code;
     pthread_mutex_init(&run->path_lock, NULL);
     run->reached = calloc((size_t)plan->node_count + 1, sizeof *run->reached);
+    run->asked = calloc((size_t)plan->node_count + 1, sizeof *run->asked);
     run->nodes = calloc((size_t)plan->node_count + 1, sizeof *run->nodes);
-    if (!run->reached || !run->nodes)
+    if (!run->reached || !run->asked || !run->nodes)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    plan_reach(plan, options->outputs, options->output_count, run->reached);
+    int count = options->output_count;
+    const int *makes =
+        run->pass == RUN_FIRST ? passes_nodes(run->passes, &count) : options->outputs;
+    plan_reach(plan, makes, count, run->reached);
+    plan_reach(plan, options->outputs, options->output_count, run->asked);
     if (plan->limits.max_alloc > 0)
         av_max_alloc((size_t)plan->limits.max_alloc);
     return 0;
@@ -355,15 +365,22 @@ static void run_finish(struct run *run)
     }
     free(run->nodes);
     free(run->reached);
+    free(run->asked);
     pthread_mutex_destroy(&run->path_lock);
     task_group_finish(&run->group);
 }
 
 /* ---- progress ---- */
 
+/* Which part of the work a run is. */
+struct stretch {
+    double began;       /* all of it, on the monotonic clock */
+    double from, share; /* percent */
+};
+
 struct watch {
     struct run *run;
-    double began;
+    const struct stretch *stretch;
     double percent;  /* the highest told so far; NAN before */
     double expected; /* seconds of output; NAN if unknown */
     bool by_source;  /* output time says nothing about how much is done */
@@ -391,9 +408,12 @@ static bool changes_time(const struct plan_node *node)
     return false;
 }
 
-static void watch_init(struct watch *watch, struct run *run)
+static void watch_init(struct watch *watch, struct run *run, const struct stretch *stretch)
 {
-    *watch = (struct watch){.run = run, .began = now(), .percent = NAN, .expected = NAN};
+    *watch = (struct watch){.run = run, .stretch = stretch, .percent = NAN, .expected = NAN};
+    watch->by_source = run->pass == RUN_FIRST; /* it writes nothing */
+    if (stretch->from > 0)
+        watch->percent = stretch->from;
     int sources = 0;
     for (int i = 0; i < run->plan->node_count; i++) {
         if (!run->reached[i])
@@ -478,7 +498,8 @@ static void watch_measure(struct watch *watch, struct pipeline_progress *progres
     }
     if (isnan(fraction) && pictures > 0)
         fraction = (double)atomic_load(&run->frames) / pictures;
-    double percent = ended ? 100 : fmin(100 * fraction, 99.9);
+    double part = ended ? 1 : fmin(fraction, 0.999);
+    double percent = watch->stretch->from + part * watch->stretch->share;
     if (!isnan(percent) && (isnan(watch->percent) || percent > watch->percent))
         watch->percent = fmax(percent, 0);
     *progress = (struct pipeline_progress){
@@ -486,7 +507,7 @@ static void watch_measure(struct watch *watch, struct pipeline_progress *progres
         .time = time,
         .duration = watch->expected,
         .frames = atomic_load(&run->frames),
-        .elapsed = now() - watch->began,
+        .elapsed = now() - watch->stretch->began,
         .output_bytes = atomic_load(&run->output_bytes),
     };
 }
@@ -510,7 +531,7 @@ static bool watch_run(struct watch *watch)
     struct run *run = watch->run;
     struct pipeline_control *control = run->options->control;
     int period = run->options->period_ms > 0 ? run->options->period_ms : DEFAULT_PERIOD_MS;
-    double next = watch->began + period / 1000.0;
+    double next = now() + period / 1000.0;
     bool paused = false, cancelled = false;
     while (!task_group_wait(&run->group, FFMIN(period, WAKE_MS))) {
         if (control && atomic_load(&control->cancel))
@@ -547,10 +568,11 @@ static int collect(struct run *run, struct pipeline_result *result, struct error
     return code;
 }
 
-static int run_group(struct run *run, struct pipeline_result *result, struct error *e)
+static int run_group(struct run *run, const struct stretch *stretch, struct pipeline_result *result,
+                     struct error *e)
 {
     struct watch watch;
-    watch_init(&watch, run);
+    watch_init(&watch, run, stretch);
     int code = task_group_start(&run->group, e);
     bool cancelled = watch_run(&watch);
     task_group_join(&run->group);
@@ -566,22 +588,50 @@ static int run_group(struct run *run, struct pipeline_result *result, struct err
     return collect(run, result, e);
 }
 
-int pipeline_run(struct plan *plan, const struct pipeline_options *options,
-                 struct pipeline_result *result, struct error *e)
+static int run_pass(struct plan *plan, const struct pipeline_options *options, enum run_pass pass,
+                    struct passes *passes, const struct stretch *stretch,
+                    struct pipeline_result *result, struct error *e)
 {
-    struct error local;
-    struct run run;
-    e = e ? e : &local;
-    *result = (struct pipeline_result){0};
-    *e = (struct error){0};
+    struct run run = {.pass = pass, .passes = passes};
     int code = run_init(&run, plan, options, e);
     if (code == 0)
         code = make_stages(&run, e);
     if (code == 0 && run.stage_count == 0)
         code = error_set(e, ERROR_INVALID_INPUT, "there is nothing to make");
     if (code == 0)
-        code = run_group(&run, result, e);
+        code = run_group(&run, stretch, result, e);
     run_finish(&run);
+    return code;
+}
+
+static int run_both(struct plan *plan, const struct pipeline_options *options,
+                    struct passes *passes, struct stretch *stretch, struct pipeline_result *result,
+                    struct error *e)
+{
+    double first = plan_first_pass_cost(plan, options->outputs, options->output_count);
+    double all = plan_cost(plan, options->outputs, options->output_count);
+    stretch->share = 100 * fmin(fmax(first / all, 0), 1);
+    int code = run_pass(plan, options, RUN_FIRST, passes, stretch, result, e);
+    stretch->from = stretch->share;
+    stretch->share = 100 - stretch->from;
+    return code == 0 ? run_pass(plan, options, RUN_SECOND, passes, stretch, result, e) : code;
+}
+
+int pipeline_run(struct plan *plan, const struct pipeline_options *options,
+                 struct pipeline_result *result, struct error *e)
+{
+    struct error local;
+    struct passes *passes = NULL;
+    struct stretch stretch = {.began = now(), .share = 100};
+    e = e ? e : &local;
+    *result = (struct pipeline_result){0};
+    *e = (struct error){0};
+    int code = passes_create(&passes, plan, options->outputs, options->output_count, e);
+    if (code == 0 && passes)
+        code = run_both(plan, options, passes, &stretch, result, e);
+    else if (code == 0)
+        code = run_pass(plan, options, RUN_ONLY, NULL, &stretch, result, e);
+    passes_destroy(&passes);
     if (code < 0)
         pipeline_result_finish(result);
     return code;

@@ -44,12 +44,20 @@ struct source_progress {
     int64_t size;          /* 0 if unknown */
 };
 
+/* Which of the runs that a plan needs: passes.h. */
+enum run_pass { RUN_ONLY, RUN_FIRST, RUN_SECOND };
+
+struct passes;
+
 struct run {
     struct plan *plan;
     const struct pipeline_options *options;
     struct task_group group;
     atomic_int cancel; /* what readers watch: follows the control's, and any failure */
     bool *reached;     /* by node */
+    bool *asked;       /* by node: what the files need, also while a first pass makes none */
+    enum run_pass pass;
+    struct passes *passes; /* of both passes */
     struct stage **stages;
     int stage_count;
     pthread_mutex_t path_lock; /* around output_path */

@@ -156,6 +156,12 @@ const char *plan_setting(const struct plan_node *node, const char *name)
     return NULL;
 }
 
+bool plan_two_passes(const struct plan_node *node)
+{
+    const char *passes = node->kind == PLAN_ENCODE ? plan_setting(node, "passes") : NULL;
+    return passes && strtod(passes, NULL) == 2;
+}
+
 void plan_reach(const struct plan *plan, const int *outputs, int output_count, bool *reached)
 {
     for (int i = 0; i < plan->node_count; i++) {

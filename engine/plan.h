@@ -110,13 +110,12 @@ int plan_add_palette(struct plan *plan, struct plan_edge input, const struct pla
 /* Encodes frames (or an input's stream, which is then decoded). codec is a codec's name ("h264",
  * for which the engine picks the encoder) or an encoder's ("libx264"). Options that the engine
  * reads itself:
- *   bitrate, max_bitrate, buffer_size, quality (qscale), gop, pixel_format, sample_format,
- *   sample_rate, channels, layout, frame_rate, threads, profile, level,
- *   language, title, default, forced (of the track)
- *   time_factor, time_offset (of a subtitle: its times are multiplied, then so many seconds added)
- * Every other option goes to the encoder and is checked against its own. Pixel format, sample
- * format and rate that the encoder can't take are converted to the nearest it can. Subtitles:
- * text to text only. */
+ *   bitrate, max_bitrate, buffer_size, quality (qscale), gop, passes (1 or 2), pixel_format,
+ * sample_format, sample_rate, channels, layout, frame_rate, threads, profile, level, language,
+ * title, default, forced (of the track) time_factor, time_offset (of a subtitle: its times are
+ * multiplied, then so many seconds added) Every other option goes to the encoder and is checked
+ * against its own. Pixel format, sample format and rate that the encoder can't take are converted
+ * to the nearest it can. Subtitles: text to text only. */
 int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec,
                     const struct plan_option *options, int option_count, struct error *e);
 

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "engine/introspect_internal.h"
+#include "engine/passes.h"
 #include "engine/plan_build.h"
 #include "engine/policy_internal.h"
 
@@ -139,6 +140,7 @@ static const struct engine_option {
     {"buffer_size", ANY, 1, 2e9, true, NULL},
     {"quality", ANY, -2, 1000, false, NULL},
     {"gop", VIDEO, 0, 100000, true, NULL},
+    {"passes", VIDEO, 1, 2, true, NULL},
     {"threads", ANY, 0, 64, true, NULL},
     {"sample_rate", AUDIO, 1000, 768000, true, NULL},
     {"channels", AUDIO, 1, 64, true, NULL},
@@ -232,6 +234,12 @@ static int check_encoder_option(AVCodecContext *scratch, const struct plan_optio
         return plan_refuse_value(e, what, option->name, option, known,
                                  is_own ? own : avcodec_get_class(), averror);
     }
+    if (scratch->flags & (AV_CODEC_FLAG_PASS1 | AV_CODEC_FLAG_PASS2)) {
+        error_set(e, ERROR_INVALID_OPTION,
+                  "option '%s' can't ask for a pass of two: 'passes' makes both", option->name);
+        error_place(e, option->name, option->value, "passes=2");
+        return ERROR_INVALID_OPTION;
+    }
     return check_named_value(encoder, option, e);
 }
 
@@ -303,6 +311,25 @@ static int check_subtitle(const struct plan *plan, struct plan_edge input, const
     return 0;
 }
 
+/* A second pass spends a bitrate by what the first has seen. */
+static int check_passes(const struct plan_node *node, struct error *e)
+{
+    if (!plan_two_passes(node)) {
+        return 0;
+    }
+    const char *expected = "passes=1";
+    if (!passes_possible(node->encoder->name)) {
+        error_set(e, ERROR_INVALID_OPTION, "encoder '%s' knows no two passes", node->encoder->name);
+    } else if (!plan_setting(node, "bitrate")) {
+        error_set(e, ERROR_INVALID_OPTION, "two passes need a bitrate that they are to meet");
+        expected = "a bitrate beside it";
+    } else {
+        return 0;
+    }
+    error_place(e, "passes", plan_setting(node, "passes"), expected);
+    return ERROR_INVALID_OPTION;
+}
+
 static int check_encode(const struct plan *plan, struct plan_edge input, const char *codec,
                         const AVCodec **encoder, struct error *e)
 {
@@ -339,15 +366,18 @@ int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec
         code = check_encode_option(scratch, &options[i], e);
     }
     if (code >= 0) {
+        node->encoder = encoder;
+        node->pad_count = 1;
         code = plan_settings_copy(&node->settings, options, option_count, e);
+    }
+    if (code >= 0) {
+        code = check_passes(node, e);
     }
     avcodec_free_context(&scratch);
     if (code < 0) {
         plan_node_free(node);
         return code;
     }
-    node->encoder = encoder;
-    node->pad_count = 1;
     return plan_append(plan, node, e);
 }
 

@@ -429,22 +429,64 @@ static double node_cost(const struct plan *plan, const bool *reached, const stru
     return 0;
 }
 
-double plan_cost(const struct plan *plan, const int *outputs, int output_count)
+/* The first passes of reached encoders: what leads to them is done twice, and the encoder's own
+ * work is less than half of what it is later. `again` is scratch of node_count. */
+static double first_pass_cost(const struct plan *plan, const bool *reached, bool *again,
+                              const struct plan_load *loads)
+{
+    double cost = 0;
+    memset(again, 0, (size_t)plan->node_count * sizeof *again);
+    for (int i = plan->node_count - 1; i >= 0; i--) {
+        const struct plan_node *node = plan->nodes[i];
+        bool first = reached[i] && plan_two_passes(node);
+        again[i] |= first;
+        for (int k = 0; again[i] && k < node->input_count; k++) {
+            again[node->inputs[k].node] = true;
+        }
+    }
+    for (int i = 0; i < plan->node_count; i++) {
+        double part = plan->nodes[i]->kind == PLAN_ENCODE ? 0.4 : 1;
+        cost += again[i] ? part * node_cost(plan, again, &loads[i], i) : 0;
+    }
+    return cost;
+}
+
+/* Nanoseconds of the outputs; *first of them are their first passes. */
+static double total_cost(const struct plan *plan, const int *outputs, int output_count,
+                         double *first)
 {
     size_t count = (size_t)plan->node_count + 1;
     struct plan_load *loads = calloc(count, sizeof *loads);
     bool *reached = calloc(count, sizeof *reached);
+    bool *again = calloc(count, sizeof *again);
     double cost = 10e6;
-    if (loads && reached) {
+    if (loads && reached && again) {
         plan_reach(plan, outputs, output_count, reached);
         load_nodes(plan, loads, plan->node_count - 1);
         for (int i = 0; i < plan->node_count; i++) {
             cost += reached[i] ? node_cost(plan, reached, &loads[i], i) : 0;
         }
+        double passes = first_pass_cost(plan, reached, again, loads);
+        *first = passes;
+        cost += passes;
     } else {
         cost = 3600e9; /* without memory for the estimate it is no light job */
     }
     free(loads);
     free(reached);
-    return cost / 1e9;
+    free(again);
+    return cost;
+}
+
+double plan_cost(const struct plan *plan, const int *outputs, int output_count)
+{
+    double first = 0;
+    return total_cost(plan, outputs, output_count, &first) / 1e9;
+}
+
+double plan_first_pass_cost(const struct plan *plan, const int *outputs, int output_count)
+{
+    double first = 0;
+    total_cost(plan, outputs, output_count, &first);
+    return first / 1e9;
 }

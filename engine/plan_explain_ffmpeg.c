@@ -386,7 +386,8 @@ static void print_track_options(AVBPrint *text, const struct plan_node *node, in
     }
 }
 
-static void print_encode_options(AVBPrint *text, const struct plan_node *node, int track)
+static void print_encode_options(AVBPrint *text, const struct plan_node *node, int track,
+                                 bool first_pass)
 {
     static const struct {
         const char *ours, *theirs;
@@ -408,15 +409,18 @@ static void print_encode_options(AVBPrint *text, const struct plan_node *node, i
         for (size_t k = 0; k < sizeof renamed / sizeof *renamed; k++) {
             name = strcmp(name, renamed[k].ours) ? name : renamed[k].theirs;
         }
-        if (!is_track_option(name)) {
+        if (!is_track_option(name) && strcmp(name, "passes") != 0) {
             print_option(text, name, track, node->settings.list[i].value);
         }
+    }
+    if (plan_two_passes(node)) {
+        print_option(text, "pass", track, first_pass ? "1" : "2");
     }
 }
 
 static void print_track(const struct explain *x, const struct inputs *inputs,
                         const struct labels *labels, int number, AVBPrint *maps, AVBPrint *codecs,
-                        int track)
+                        int track, bool first_pass)
 {
     const struct plan_node *node = x->plan->nodes[number];
     struct plan_edge source = node->inputs[0];
@@ -434,7 +438,10 @@ static void print_track(const struct explain *x, const struct inputs *inputs,
         }
     } else {
         av_bprintf(codecs, " -c:%d %s", track, node->encoder->name);
-        print_encode_options(codecs, node, track);
+        print_encode_options(codecs, node, track, first_pass);
+    }
+    if (first_pass) {
+        return;
     }
     print_track_options(codecs, node, track);
 }
@@ -454,19 +461,32 @@ static void print_output_file(const struct explain *x, const struct plan_node *n
     print_file(x->text, name);
 }
 
-static void print_output(const struct explain *x, const struct inputs *inputs,
-                         const struct labels *labels, const struct plan_node *node)
+static void print_tracks(const struct explain *x, const struct inputs *inputs,
+                         const struct labels *labels, const struct plan_node *node, bool first_pass)
 {
     AVBPrint maps;
     AVBPrint codecs;
+    int count = 0;
     av_bprint_init(&maps, 0, AV_BPRINT_SIZE_UNLIMITED);
     av_bprint_init(&codecs, 0, AV_BPRINT_SIZE_UNLIMITED);
     for (int i = 0; i < node->input_count; i++) {
-        print_track(x, inputs, labels, node->inputs[i].node, &maps, &codecs, i);
+        int number = node->inputs[i].node;
+        if (!first_pass || plan_two_passes(x->plan->nodes[number])) {
+            print_track(x, inputs, labels, number, &maps, &codecs, count++, first_pass);
+        }
     }
     av_bprintf(x->text, "%s%s", maps.str, codecs.str);
+    if (first_pass && count > 0) {
+        av_bprintf(x->text, " -f null /dev/null");
+    }
     av_bprint_finalize(&maps, NULL);
     av_bprint_finalize(&codecs, NULL);
+}
+
+static void print_output(const struct explain *x, const struct inputs *inputs,
+                         const struct labels *labels, const struct plan_node *node)
+{
+    print_tracks(x, inputs, labels, node, false);
     av_bprintf(x->text, " -map_metadata %d -map_chapters %d",
                node->metadata_from >= 0 ? entry_of(x, inputs, node->metadata_from) : -1,
                node->chapters_from >= 0 ? entry_of(x, inputs, node->chapters_from) : -1);
@@ -494,7 +514,7 @@ static void print_output(const struct explain *x, const struct inputs *inputs,
     print_output_file(x, node);
 }
 
-void explain_ffmpeg(const struct explain *x)
+static void print_command(const struct explain *x, bool first_pass)
 {
     size_t pads = (size_t)x->plan->node_count + 1;
     for (int i = 0; i < x->plan->node_count; i++) {
@@ -510,12 +530,49 @@ void explain_ffmpeg(const struct explain *x)
         print_inputs(x, &inputs);
         print_graph(x, &inputs, &labels);
         for (int i = 0; i < x->plan->node_count; i++) {
-            if (x->reached[i] && x->plan->nodes[i]->kind == PLAN_OUTPUT) {
+            if (!x->reached[i] || x->plan->nodes[i]->kind != PLAN_OUTPUT) {
+                continue;
+            }
+            if (first_pass) {
+                print_tracks(x, &inputs, &labels, x->plan->nodes[i], true);
+            } else {
                 print_output(x, &inputs, &labels, x->plan->nodes[i]);
             }
         }
-        av_bprintf(x->text, "\n");
+        av_bprintf(x->text, first_pass ? " && " : "\n");
     }
     free(labels.taken);
     free(inputs.list);
+}
+
+/* A first command for those encoders that take two passes, if there are any. */
+static void print_first_pass(const struct explain *x)
+{
+    struct explain first = *x;
+    int *nodes = calloc((size_t)x->plan->node_count + 1, sizeof *nodes);
+    bool *reached = calloc((size_t)x->plan->node_count + 1, sizeof *reached);
+    int count = 0;
+    for (int i = 0; nodes && reached && i < x->plan->node_count; i++) {
+        if (x->reached[i] && plan_two_passes(x->plan->nodes[i])) {
+            nodes[count++] = i;
+        }
+    }
+    if (!nodes || !reached) {
+        x->text->len = x->text->size;
+    } else if (count > 0) {
+        plan_reach(x->plan, nodes, count, reached);
+        for (int i = 0; i < x->plan->node_count; i++) {
+            reached[i] |= x->reached[i] && x->plan->nodes[i]->kind == PLAN_OUTPUT;
+        }
+        first.reached = reached;
+        print_command(&first, true);
+    }
+    free(nodes);
+    free(reached);
+}
+
+void explain_ffmpeg(const struct explain *x)
+{
+    print_first_pass(x);
+    print_command(x, false);
 }

@@ -75,6 +75,9 @@ struct plan {
 /* The value of a setting, or NULL. */
 const char *plan_setting(const struct plan_node *node, const char *name);
 
+/* True of an encode node that is to see its frames twice. */
+bool plan_two_passes(const struct plan_node *node);
+
 /* Allocates a filter in a graph, sets its options one by one with av_opt_set() under the policy,
  * and initialises it. For a node of a plan it has succeeded before. */
 int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
@@ -89,6 +92,9 @@ struct plan_load {
     double samples;
 };
 struct plan_load plan_estimate(const struct plan *plan, struct plan_edge edge);
+
+/* Processor seconds of the first passes that the outputs need; 0 without any. */
+double plan_first_pass_cost(const struct plan *plan, const int *outputs, int output_count);
 
 /* Marks (in a caller's array of node_count) every node that the outputs need. */
 void plan_reach(const struct plan *plan, const int *outputs, int output_count, bool *reached);

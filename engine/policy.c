@@ -169,7 +169,7 @@ static const char nested_options[] = "x264-params x264opts x264_params x265-para
 /* Keys inside of those that name a file to read or write, a program, or a device. */
 static const char refused_keys[] =
     /* x264 */
-    "stats log-file dump-yuv qpfile cqmfile cqm opencl opencl-clbin opencl-device clbin-file "
+    "pass stats log-file dump-yuv qpfile cqmfile cqm opencl opencl-clbin opencl-device clbin-file "
     "tcfile-in "
     "tcfile-out index "
     /* x265 */
