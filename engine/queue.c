@@ -21,6 +21,7 @@ struct queue {
     struct queue_item *ring;
     int capacity, first, count;
     int payloads, max_items;
+    int sleepers; /* senders that wait for room */
     size_t bytes, max_bytes;
     struct input_state *inputs;
     int input_count, open_inputs; /* open: not yet reported as ended, nor closed */
@@ -103,8 +104,11 @@ int queue_send(struct queue *queue, const struct queue_item *item)
     pthread_mutex_lock(&queue->lock);
     struct input_state *input = &queue->inputs[item->input];
     while (payload && !queue->aborted && !input->receive_finished && !input->send_finished &&
-           full(queue, bytes))
+           full(queue, bytes)) {
+        queue->sleepers++;
         pthread_cond_wait(&queue->can_send, &queue->lock);
+        queue->sleepers--;
+    }
     if (queue->aborted) {
         result = QUEUE_ABORTED;
     } else if (input->receive_finished || input->send_finished) {
@@ -130,8 +134,11 @@ static void pop(struct queue *queue, struct queue_item *item)
     if (item->frame || item->packet) {
         queue->payloads--;
         queue->bytes -= item_bytes(item);
-        /* Senders wait for different amounts of room: all look again. */
-        pthread_cond_broadcast(&queue->can_send);
+        /* Senders sleep until half is free, so that they are not woken for each item. They wait
+         * for different amounts of room: all look again. */
+        if (queue->sleepers > 0 && queue->payloads <= queue->max_items / 2 &&
+            queue->bytes <= queue->max_bytes / 2)
+            pthread_cond_broadcast(&queue->can_send);
     }
 }
 
