@@ -168,6 +168,24 @@ static void log_nothing(void *context, int level, const char *format, va_list ar
     (void)arguments;
 }
 
+/* Decoders make their tables when the first of their kind is opened. */
+static void decoders_warm(void)
+{
+    static const enum AVCodecID usual[] = {
+        AV_CODEC_ID_H264, AV_CODEC_ID_HEVC, AV_CODEC_ID_MPEG4, AV_CODEC_ID_VP9,
+        AV_CODEC_ID_AAC,  AV_CODEC_ID_MP3,  AV_CODEC_ID_OPUS,
+    };
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+        const AVCodec *codec = avcodec_find_decoder(usual[i]);
+        AVCodecContext *context = avcodec_alloc_context3(codec);
+        if (context) {
+            context->thread_count = 1;
+            (void)avcodec_open2(context, codec, NULL); /* one that can't be opened isn't warm */
+        }
+        avcodec_free_context(&context);
+    }
+}
+
 /* Touches what every job needs, so that it is initialised once and its pages are shared. */
 static void libraries_warm(void)
 {
@@ -181,6 +199,7 @@ static void libraries_warm(void)
     position = NULL;
     while (av_filter_iterate(&position))
         continue;
+    decoders_warm();
     hash_warm();
     charset_warm();
 }
