@@ -40,6 +40,9 @@ struct operation_request {
      * code ends the job with it. May be NULL. */
     int (*planned)(void *opaque, double cost);
     int (*progress)(void *opaque, const struct pipeline_progress *progress); /* may be NULL */
+    /* A file is made and will not change any more, though it has not been described yet. In the
+     * order of their numbers, all in a row. May be NULL. */
+    void (*made)(void *opaque, int index, const char *name, int64_t size);
     void (*log)(void *opaque, const char *text); /* print and log of the script; may be NULL */
     /* The script used up a limit ("lua_time") and can't be stopped otherwise: to report that and
      * _exit; from any thread (see sandbox.h). May be NULL. */

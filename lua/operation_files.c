@@ -401,6 +401,26 @@ static int make_text(struct job *job, int output)
 
 /* ---- all of it ---- */
 
+static int compare_files(const void *a, const void *b)
+{
+    return ((const struct job_file *)a)->index - ((const struct job_file *)b)->index;
+}
+
+static void tell_made(struct job *job)
+{
+    const struct operation_request *request = job->request;
+
+    if (job->file_count > 0) {
+        qsort(job->files, (size_t)job->file_count, sizeof *job->files, compare_files);
+    }
+    for (int i = 0; i < job->file_count && request->made; i++) {
+        const struct job_file *file = &job->files[i];
+        if (file->done) {
+            request->made(request->opaque, file->index, file->name, file->size);
+        }
+    }
+}
+
 int operation_make_files(struct job *job)
 {
     const struct bind *bind = &job->bind;
@@ -423,6 +443,9 @@ int operation_make_files(struct job *job)
         if (bind->outputs[i].node < 0) {
             code = make_text(job, i);
         }
+    }
+    if (code == 0) {
+        tell_made(job);
     }
     return code;
 }
@@ -511,19 +534,11 @@ static const char *mime_of(const struct job_file *file, const json_t *media, boo
     return *format->mime_audio && !has_video(media) ? format->mime_audio : format->mime_video;
 }
 
-static int compare_files(const void *a, const void *b)
-{
-    return ((const struct job_file *)a)->index - ((const struct job_file *)b)->index;
-}
-
 json_t *operation_files_json(struct job *job, struct error *e)
 {
     json_t *list = json_array();
     bool probed = job->file_count <= MAX_PROBED;
 
-    if (job->file_count > 0) {
-        qsort(job->files, (size_t)job->file_count, sizeof *job->files, compare_files);
-    }
     for (int i = 0; i < job->file_count; i++) {
         const struct job_file *file = &job->files[i];
         bool text = job->bind.outputs[file->output].node < 0;

@@ -49,6 +49,7 @@ static void job_free(struct job *job)
     json_decref(job->inputs);
     json_decref(job->options);
     json_decref(job->metadata);
+    json_decref(job->made);
     json_decref(job->outputs);
     json_decref(job->word);
     free(job);
@@ -79,6 +80,7 @@ static bool fill(struct job *job, const struct session *session, const json_t *r
     job->inputs = json_incref(inputs);
     job->options = json_is_object(options) ? json_incref(options) : json_object();
     job->metadata = metadata ? json_incref(metadata) : NULL;
+    job->made = json_array();
     job->outputs = json_array();
     job->deliver = delivery_mode(request);
     job->push = job->deliver != DELIVER_PULL;
@@ -89,7 +91,8 @@ static bool fill(struct job *job, const struct session *session, const json_t *r
     job->input_count = (int)json_array_size(inputs);
     job->uploads_missing = job->input_count;
     job->uploads = calloc((size_t)job->input_count + 1, sizeof(*job->uploads));
-    if (!job->caller || !job->operation || !job->uploads || !job->options || !job->outputs)
+    if (!job->caller || !job->operation || !job->uploads || !job->options || !job->made ||
+        !job->outputs)
         return false;
     for (int i = 0; i < job->input_count; i++) {
         const json_t *size = json_object_get(json_array_get(inputs, (size_t)i), "size");

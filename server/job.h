@@ -64,8 +64,9 @@ struct job {
     int64_t seq;
     double created, queued, started, ended; /* seconds since the epoch; 0: not yet */
     double waited;                          /* seconds in the queue, all told */
-    json_t *outputs;
-    json_t *word; /* the last one, as soon as it is known */
+    json_t *made;                           /* [{index, name, size}]: what can be delivered */
+    json_t *outputs;                        /* what is known of it; its last word has them */
+    json_t *word;                           /* the last one, as soon as it is known */
     bool said;
 
     struct upload *uploads; /* one an input */
@@ -123,6 +124,8 @@ void job_upload_idle(struct job *job);
 void job_started(struct job *job, struct run *run, int attempt);
 void job_deferred(struct job *job);
 void job_set_progress(struct job *job, const json_t *event);
+/* A file can be delivered; job_add_output() follows, with what the client is told of it. */
+void job_add_made(struct job *job, const json_t *event);
 void job_add_output(struct job *job, const json_t *event);
 void job_complete(struct job *job, const json_t *event);
 void job_run_reaped(struct job *job);

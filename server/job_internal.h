@@ -6,6 +6,9 @@
 
 #include "server/job.h"
 
+#define JOB_OUTPUTS_MAX 10000
+#define JOB_NAME_MAX    255 /* bytes */
+
 /* The record as the journal takes it. */
 json_t *job_record(const struct job *job, const char *job_key);
 /* What the record is to say of a job that has just ended. */

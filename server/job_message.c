@@ -13,8 +13,6 @@
 #include "server/session.h"
 #include "server/upload.h"
 
-#define NAME_MAX_BYTES 255
-
 static const char *const state_names[] = {
     [JOB_UPLOADING] = "uploading", [JOB_QUEUED] = "queued", [JOB_RUNNING] = "running",
     [JOB_COMPLETED] = "completed", [JOB_FAILED] = "failed", [JOB_CANCELLED] = "cancelled",
@@ -206,7 +204,7 @@ bool job_progress_take(struct job_progress *progress, const json_t *event)
 /* The path of a result, its name escaped for a URL, with the signature that opens it. */
 static json_t *output_url(const struct job *job, int index, const char *name)
 {
-    char url[3 * NAME_MAX_BYTES + 128];
+    char url[3 * JOB_NAME_MAX + 128];
     size_t length = (size_t)snprintf(url, sizeof(url), "/jobs/%s/outputs/%d/", job->id, index);
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         bool plain = isalnum(*c) || strchr("-._~", *c);
@@ -227,8 +225,8 @@ json_t *job_output_entry(const struct job *job, const json_t *event)
     const char *sha256 = json_string_value(json_object_get(event, "sha256"));
     json_t *media = json_object_get(event, "media");
     bool sound = json_is_integer(index) && json_integer_value(index) >= 0 &&
-                 json_integer_value(index) < 1000 && json_is_integer(size) &&
-                 json_integer_value(size) >= 0 && name && strlen(name) <= NAME_MAX_BYTES && mime &&
+                 json_integer_value(index) < JOB_OUTPUTS_MAX && json_is_integer(size) &&
+                 json_integer_value(size) >= 0 && name && strlen(name) <= JOB_NAME_MAX && mime &&
                  sha256;
     if (!sound)
         return NULL;

@@ -12,8 +12,6 @@
 #include "server/log.h"
 #include "server/session.h"
 
-#define OUTPUTS_MAX 10000
-
 /* Says the last word, if there is anyone to hear it. */
 void job_say(struct job *job)
 {
@@ -63,24 +61,58 @@ static void push_output(struct job *job, const json_t *entry, int64_t from)
         log_error("delivery_failed", LOG_TEXT("job", job->id), LOG_TEXT("reason", "out of memory"));
 }
 
+static json_int_t index_at(const json_t *list, size_t position)
+{
+    const json_t *index = json_object_get(json_array_get(list, position), "index");
+    return index ? json_integer_value(index) : -1;
+}
+
+/* Whether the event speaks of a file of this job that comes after all before. */
+static bool announces(const struct job *job, const json_t *event)
+{
+    const json_t *index = json_object_get(event, "index");
+    const char *blob = json_string_value(json_object_get(event, "blob"));
+    char own[BLOB_ID_MAX];
+    if (!json_is_integer(index) || json_integer_value(index) >= JOB_OUTPUTS_MAX ||
+        json_integer_value(index) <= index_at(job->made, json_array_size(job->made) - 1) || !blob)
+        return false;
+    blob_id(own, job->id, BLOB_OUT, (int)json_integer_value(index));
+    return strcmp(own, blob) == 0;
+}
+
+static void refuse_output(struct job *job)
+{
+    struct problem problem = {0};
+    problem_set(&problem, "internal", "the worker announced an output that isn't one");
+    job_fail(job, &problem);
+}
+
+void job_add_made(struct job *job, const json_t *event)
+{
+    const json_t *size = json_object_get(event, "size");
+    const char *name = json_string_value(json_object_get(event, "name"));
+    if (!announces(job, event) || !json_is_integer(size) || json_integer_value(size) < 0 || !name ||
+        strlen(name) > JOB_NAME_MAX) {
+        refuse_output(job);
+        return;
+    }
+    json_t *entry = json_copy((json_t *)event);
+    (void)json_array_append_new(job->made, entry);
+    job_moved(job);
+    push_output(job, entry, 0);
+}
+
 void job_add_output(struct job *job, const json_t *event)
 {
     json_t *entry = job_output_entry(job, event);
-    char own[BLOB_ID_MAX] = "";
-    const char *blob = json_string_value(json_object_get(event, "blob"));
-    if (entry)
-        blob_id(own, job->id, BLOB_OUT, (int)json_integer_value(json_object_get(entry, "index")));
-    bool crowded = json_array_size(job->outputs) >= OUTPUTS_MAX;
-    if (!entry || !blob || strcmp(own, blob) != 0 || crowded) {
+    json_int_t expected = index_at(job->made, json_array_size(job->outputs));
+    if (!entry || json_integer_value(json_object_get(entry, "index")) != expected) {
         json_decref(entry);
-        struct problem problem = {0};
-        problem_set(&problem, "internal", "the worker announced an output that isn't one");
-        job_fail(job, &problem);
+        refuse_output(job);
         return;
     }
     (void)json_array_append_new(job->outputs, entry);
     job_moved(job);
-    push_output(job, entry, 0);
 }
 
 void job_deliver_rest(struct job *job)
@@ -127,7 +159,7 @@ void job_catch_up(struct job *job, const json_t *received)
     job_send_progress(job);
     size_t index;
     json_t *entry;
-    json_array_foreach(job->outputs, index, entry)
+    json_array_foreach(job->made, index, entry)
     {
         int output = (int)json_integer_value(json_object_get(entry, "index"));
         int64_t size = json_integer_value(json_object_get(entry, "size"));

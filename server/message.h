@@ -15,6 +15,7 @@
  *   {"event": "progress", "percent": 0-100 or null, "time", "duration", "frames", "fps", "speed",
  *    "eta", "output_bytes"}
  *   {"event": "log", "text"}
+ *   {"event": "made", "index", "name", "size", "blob"}: may be sent on; "output" follows
  *   {"event": "output", "index", "name", "mime", "size", "sha256", "blob", "media"}
  *   {"event": "completed", "result", "notes": [text], "stats": {"cpu_s", "peak_memory_bytes"}}
  *   {"event": "failed", "code", "message", "details"?}

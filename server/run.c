@@ -87,6 +87,11 @@ static void on_progress(struct run *run, const json_t *event)
     job_set_progress(run->job, event);
 }
 
+static void on_made(struct run *run, const json_t *event)
+{
+    job_add_made(run->job, event);
+}
+
 static void on_output(struct run *run, const json_t *event)
 {
     job_add_output(run->job, event);
@@ -122,7 +127,7 @@ static const struct {
     const char *name;
     void (*handle)(struct run *run, const json_t *event);
 } events[] = {
-    {"planned", on_planned}, {"progress", on_progress},   {"log", on_log},
+    {"planned", on_planned}, {"progress", on_progress},   {"log", on_log},       {"made", on_made},
     {"output", on_output},   {"completed", on_completed}, {"failed", on_failed},
 };
 

@@ -17,7 +17,7 @@
 
 #include "lua/operation.h"
 #include "server/blob.h"
-#include "server/hash.h"
+#include "server/worker_hash.h"
 #include "server/worker_report.h"
 
 /* A plan that is likely to cost more processor seconds than this waits for a heavy slot. */
@@ -33,6 +33,7 @@ struct run {
     char job[BLOB_ID_MAX];
     double progress_sent; /* when the last progress event was sent */
     struct operation_request *request;
+    struct hash_ahead *hashes;
 };
 
 /* ---- what operation_run() asks ---- */
@@ -89,6 +90,18 @@ static int progress(void *opaque, const struct pipeline_progress *now)
         number_or_null((double)now->frames / elapsed), "speed", number_or_null(now->time / elapsed),
         "eta", number_or_null(left), "output_bytes", (json_int_t)now->output_bytes));
     return 0;
+}
+
+/* Its bytes can go to the client while the rest is found out about it. */
+static void made(void *opaque, int index, const char *name, int64_t size)
+{
+    struct run *run = opaque;
+    char id[BLOB_ID_MAX], path[PATH_MAX];
+    blob_id(id, run->job, BLOB_OUT, index);
+    if (blob_path(id, path, sizeof(path)) < 0 || hash_ahead_add(run->hashes, index, path) < 0)
+        report_memory_gone();
+    report_event(json_pack("{s:s, s:s, s:i, s:s, s:I}", "event", "made", "blob", id, "index", index,
+                           "name", name, "size", (json_int_t)size));
 }
 
 /* A script's text is bytes: what isn't UTF-8 is shown as question marks. */
@@ -190,12 +203,10 @@ static int outputs_tell(const struct run *run, const json_t *outputs)
     json_array_foreach(outputs, position, output)
     {
         int index = (int)json_integer_value(json_object_get(output, "index"));
-        char id[BLOB_ID_MAX], path[PATH_MAX], hash[HASH_TEXT_SIZE];
+        char id[BLOB_ID_MAX], hash[HASH_TEXT_SIZE];
         int64_t size = 0;
         blob_id(id, run->job, BLOB_OUT, index);
-        int status = blob_path(id, path, sizeof(path));
-        if (status == 0)
-            status = hash_file(path, hash, &size);
+        int status = hash_ahead_take(run->hashes, index, hash, &size);
         if (status == -ENOMEM)
             report_memory_gone();
         if (status < 0) {
@@ -280,19 +291,25 @@ static void run_with(struct run *run, const json_t *task, struct operation_input
         .output_path = output_path,
         .planned = planned,
         .progress = progress,
+        .made = made,
         .log = script_log,
         .killed = script_killed,
         .opaque = run,
     };
     run->request = &request;
     struct operation_outcome outcome;
+    run->hashes = hash_ahead_create();
+    if (!run->hashes)
+        report_memory_gone();
     if (operation_run(&request, &outcome) == 0) {
         outcome_completed(run, &outcome);
     } else {
         outcome_failed(run, &outcome);
     }
-    if (LUMA_SANITIZED) /* else the process's end does it */
+    if (LUMA_SANITIZED) { /* else the process's end does it */
+        hash_ahead_destroy(&run->hashes);
         operation_outcome_finish(&outcome);
+    }
 }
 
 void worker_run(const struct worker_settings *settings, const json_t *task)

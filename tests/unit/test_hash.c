@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "server/hash.h"
+#include "server/worker_hash.h"
 
 static char path[64];
 
@@ -69,11 +70,53 @@ static void test_what_cannot_be_read(void **state)
     assert_int_equal(unlink(link), 0);
 }
 
+/* More files than the queue begins with; each number keeps its own answer. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    char hash[HASH_TEXT_SIZE], expected[HASH_TEXT_SIZE];
+    int64_t size = -1;
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    fputs("abc", file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(hash_file(path, expected, &size), 0);
+
+    struct hash_ahead *ahead = hash_ahead_create();
+    assert_non_null(ahead);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(hash_ahead_add(ahead, i, i % 2 ? "/tmp/luma-hash-none" : path), 0);
+    for (int i = 39; i >= 0; i--) {
+        size = -1;
+        int status = hash_ahead_take(ahead, i, hash, &size);
+        assert_int_equal(status, i % 2 ? -ENOENT : 0);
+        if (status == 0) {
+            assert_string_equal(hash, expected);
+            assert_int_equal(size, 3);
+        }
+    }
+    assert_int_equal(hash_ahead_take(ahead, 40, hash, &size), -ENOENT);
+    hash_ahead_destroy(&ahead);
+    assert_null(ahead);
+}
+
+/* Never taken: the thread is waited for. */
+static void test_ahead_dropped(void **state)
+{
+    (void)state;
+    struct hash_ahead *ahead = hash_ahead_create();
+    assert_non_null(ahead);
+    assert_int_equal(hash_ahead_add(ahead, 0, path), 0);
+    hash_ahead_destroy(&ahead);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples),
         cmocka_unit_test(test_what_cannot_be_read),
+        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_ahead_dropped),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
