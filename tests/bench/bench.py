@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Ratios against the ffmpeg program, and against a server that starts it for each job.
 
-    make bench                          (or tests/bench/bench.py [encode] [gif] [copy] [small])
+    make bench                          (or tests/bench/bench.py [encode] [gif] [thumbnails] [copy]
+                                         [small])
     LUMA_BENCH_PAIRS=3 make bench       fewer pairs than 11
 
 Each comparison alternates the two sides in one run and compares medians; nothing is asserted.
@@ -144,6 +145,39 @@ def bench_gif(source, folder, report):
           f"{sizes[0] / sizes[1]:>9.2f}")
 
 
+def bench_thumbnails(source, folder, report):
+    """Ten pictures by one job, and by ten runs of the program, which seeks to each."""
+    real = os.path.join(MEDIA, "long-1080p-6min.mp4")
+    source = real if os.path.isfile(real) else source
+    pictures = os.path.join(folder, "pictures")
+    probed = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of",
+                             "csv=p=0", source], check=True, capture_output=True, text=True)
+    seconds = float(probed.stdout)
+    pairs = min(PAIRS, 5)  # the program takes its time
+
+    def run_ffmpeg():
+        runs = [measure(["ffmpeg", "-v", "error", "-nostdin", "-y", "-ss",
+                         f"{(number + 0.5) / 10 * seconds:.3f}", "-i", source, "-frames:v", "1",
+                         "-vf", "scale=320:-2:flags=bicubic", "-q:v", "5",
+                         os.path.join(folder, f"{number}.jpg")]) for number in range(10)]
+        return {"wall_s": sum(run["wall_s"] for run in runs),
+                "cpu_s": sum(run["cpu_s"] for run in runs),
+                "memory_mb": max(run["memory_mb"] for run in runs)}
+
+    for exact, kind in (("false", "the nearest keyframes"), ("true", "the very frames")):
+        def run_luma():
+            os.makedirs(pictures, exist_ok=True)
+            return measure([LUMA, "run", "thumbnail", source, "-o", pictures, "--force",
+                            "--count", "10", "--width", "320", "--exact", exact])
+
+        medians = alternate({"luma": run_luma, "ffmpeg": run_ffmpeg}, pairs, "thumbnails")
+        title = f"ten thumbnails, {kind}: {os.path.basename(source)}, median of {pairs} pairs"
+        show(title, medians, {"wall_s": ("wall time", 1000, "ms"),
+                              "cpu_s": ("processor time", 1000, "ms"),
+                              "memory_mb": ("peak memory", 1, "MB")}, report)
+        print(f"  {1 / report[title]['ratios']['wall_s']:.1f} times as fast")
+
+
 class SpawnServer:
     """tests/bench/spawn_server.py, running."""
 
@@ -215,7 +249,8 @@ def bench_small(source, folder, report):
         server.stop()
 
 
-BENCHES = {"encode": bench_encode, "gif": bench_gif, "copy": bench_copy, "small": bench_small}
+BENCHES = {"encode": bench_encode, "gif": bench_gif, "thumbnails": bench_thumbnails,
+           "copy": bench_copy, "small": bench_small}
 
 
 def main():
