@@ -1,5 +1,6 @@
 /*
- * luma ops [OP]: the operations of the script folder, or all that one of them declares.
+ * luma ops [OP]: the operations of the script folder, or all that one of them declares. With
+ * --markdown the page docs/operations.md.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,19 @@
 #include "lua/command.h"
 #include "lua/paths.h"
 #include "lua/schema.h"
+#include "lua/schema_markdown.h"
+
+/* How everything is shown. */
+enum view { VIEW_TEXT, VIEW_JSON, VIEW_MARKDOWN };
+
+static const char page[] =
+    "# The operations\n"
+    "\n"
+    "What each operation that ships takes, as its script in `scripts/` declares it. This page is\n"
+    "made by `luma ops --markdown`, and the same is shown by `luma run NAME --help` and told to\n"
+    "clients by `describe`. Options that aren't required and have no default may be left out.\n"
+    "Times are seconds or text like `\"1:02:03.5\"`, bit rates and sizes numbers or text like\n"
+    "`\"2M\"` and `\"20MB\"`; see [scripting](scripting.md).\n";
 
 static void print_json(const json_t *document)
 {
@@ -27,16 +41,18 @@ static json_t *for_clients(const json_t *description)
     return view;
 }
 
-static int show_one(const char *scripts, const char *name, bool json, struct error *e)
+static int show_one(const char *scripts, const char *name, enum view view, struct error *e)
 {
     json_t *description = cli_describe(scripts, name, e);
     if (!description) {
         return e->code;
     }
-    if (json) {
-        json_t *view = for_clients(description);
-        print_json(view);
-        json_decref(view);
+    if (view == VIEW_JSON) {
+        json_t *document = for_clients(description);
+        print_json(document);
+        json_decref(document);
+    } else if (view == VIEW_MARKDOWN) {
+        schema_markdown(stdout, description);
     } else {
         struct terminal terminal;
         terminal_init(&terminal, stdout);
@@ -47,26 +63,31 @@ static int show_one(const char *scripts, const char *name, bool json, struct err
 }
 
 /* A broken script is named and doesn't hide the others. */
-static int show_all(const char *scripts, bool json, struct error *e)
+static int show_all(const char *scripts, enum view view, struct error *e)
 {
     json_t *names = operation_list(scripts);
     json_t *list = json_array();
     size_t i;
     json_t *name;
+    if (view == VIEW_MARKDOWN) {
+        fputs(page, stdout);
+    }
     json_array_foreach(names, i, name)
     {
         json_t *description = cli_describe(scripts, json_string_value(name), e);
         if (!description) {
             fprintf(stderr, "luma: %s: %s\n", json_string_value(name), e->message);
-        } else if (json) {
+        } else if (view == VIEW_JSON) {
             json_array_append_new(list, for_clients(description));
+        } else if (view == VIEW_MARKDOWN) {
+            schema_markdown(stdout, description);
         } else {
             printf("  %-16s %s\n", json_string_value(name),
                    json_string_value(json_object_get(description, "summary")));
         }
         json_decref(description);
     }
-    if (json) {
+    if (view == VIEW_JSON) {
         print_json(list);
     }
     json_decref(list);
@@ -81,9 +102,10 @@ static int show_all(const char *scripts, bool json, struct error *e)
 int cmd_ops(int argc, char **argv)
 {
     const char *scripts = paths_scripts();
-    bool json = false, help = false;
+    bool json = false, markdown = false, help = false;
     const struct cli_flag flags[] = {
         {"json", 0, CLI_FLAG, &json, NULL, "one JSON document on stdout"},
+        {"markdown", 0, CLI_FLAG, &markdown, NULL, "the page of the documentation"},
         {"scripts", 0, CLI_TEXT, &scripts, "DIR", "where the operations are"},
         {"help", 'h', CLI_FLAG, &help, NULL, "this text"},
     };
@@ -102,7 +124,8 @@ int cmd_ops(int argc, char **argv)
         code = error_set(&e, ERROR_INVALID_OPTION,
                          "no folder of scripts was found; name one with --scripts");
     } else if (!code) {
-        code = count ? show_one(scripts, argv[0], json, &e) : show_all(scripts, json, &e);
+        enum view view = json ? VIEW_JSON : markdown ? VIEW_MARKDOWN : VIEW_TEXT;
+        code = count ? show_one(scripts, argv[0], view, &e) : show_all(scripts, view, &e);
     }
     if (code) {
         cli_report(&e, json);

@@ -74,6 +74,22 @@ def test_ops(luma):
     assert schema["properties"]["crf"]["maximum"] == 63
 
 
+def test_page_of_operations(luma):
+    """The documentation is what the scripts declare; else: luma ops --markdown."""
+    page = luma.call("ops", "--markdown").stdout.decode()
+    for operation in json.loads(luma.call("ops", "--json").stdout):
+        part = page.split(f"\n## {operation['name']}\n")[1].split("\n## ")[0]
+        assert operation["summary"] in part
+        for name in operation["options"]["properties"]:
+            assert part.count(f"| `{name}` |") == 1, name
+        for example in operation["examples"]:
+            assert json.dumps(example, sort_keys=True) in part
+    assert "| `sheet.columns` | a whole number from 1 to 70 | `5` |" in page
+    assert "| `filters[].crop" not in page
+    assert (ROOT / "docs" / "operations.md").read_text() == page, \
+        "docs/operations.md is out of date: luma ops --markdown >docs/operations.md"
+
+
 def test_check(luma):
     done = luma.call("check")
     assert done.returncode == 0, done.stdout.decode()
