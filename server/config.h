@@ -24,12 +24,12 @@ struct config {
     char *dir, *scripts, *assets;
     int64_t workers, light_workers, job_threads;
     char *fetch_allow;
-    int64_t max_upload, max_message, max_inputs;
+    int64_t max_upload, max_output, max_message, max_inputs;
     int64_t max_connections, connections_per_address, messages_per_second;
     int64_t job_timeout, upload_timeout, download_timeout, stall_timeout;
     int64_t reconnect_grace, result_ttl, record_ttl, drain_timeout;
     int64_t queue_max, jobs_per_caller;
-    int64_t lua_memory, lua_time, job_memory;
+    int64_t lua_memory, lua_time, job_memory, job_cpu;
     char *sandbox, *log_level, *log_format;
 };
 

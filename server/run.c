@@ -35,11 +35,12 @@ static json_t *inputs_of(const struct job *job)
 static json_t *task_of(const struct job *job, int attempt, int threads)
 {
     const struct config *config = &job->server->config;
-    return json_pack("{s:s, s:s, s:i, s:s, s:o, s:O, s:i, s:{s:I, s:f}}", "task", "run", "job_id",
-                     job->id, "attempt", attempt, "operation", job->operation, "inputs",
+    return json_pack("{s:s, s:s, s:i, s:s, s:o, s:O, s:i, s:{s:I, s:f, s:I}}", "task", "run",
+                     "job_id", job->id, "attempt", attempt, "operation", job->operation, "inputs",
                      inputs_of(job), "options", job->options, "threads", threads, "limits",
                      "lua_memory", (json_int_t)config->lua_memory, "lua_time",
-                     (double)config->lua_time / 1000);
+                     (double)config->lua_time / 1000, "output_bytes",
+                     (json_int_t)config->max_output);
 }
 
 /* The worker has nothing more to say for its job. */
@@ -181,6 +182,13 @@ static void crashed(struct run *run, const struct worker_exit *how)
 {
     struct problem problem = {0};
     char name[32];
+    if (WIFSIGNALED(how->status) && WTERMSIG(how->status) == SIGXCPU) {
+        problem_set(&problem, "limit_exceeded", "the job took more than %.3g s of processor time",
+                    (double)run->server->config.job_cpu / 1000);
+        problem_detail(&problem, "limit", json_string("cpu_time"));
+        job_fail(let_go(run), &problem);
+        return;
+    }
     if (WIFSIGNALED(how->status)) {
         int number = WTERMSIG(how->status);
         problem_set(&problem, "worker_crashed", "the job's process was ended by %s",

@@ -394,6 +394,8 @@ static int open_parts(struct running *running, struct config_error *error)
         .scripts = scripts,
         .assets = assets,
         .memory = config->job_memory,
+        .file_size = config->max_output,
+        .cpu_seconds = (config->job_cpu + 999) / 1000,
     };
     (void)snprintf(error->message, sizeof(error->message), "out of memory or descriptors");
     if (worker_pool_create(&server->pool, server->loop, &settings) < 0 ||

@@ -44,11 +44,12 @@
  *
  * Symbols are bound once, here, instead of in every worker. The heap grows in steps that huge pages
  * fit in, and keeps what is freed: a worker is a young process, and taking its memory a page at a
- * time was a fifth of what a light job costs. (Restartable sequences: see above.)
+ * time was a fifth of what a light job costs. (Restartable sequences: see above.) SVT-AV1 writes
+ * fatal errors and nothing else.
  */
 static char tunables[] = "GLIBC_TUNABLES=glibc.pthread.rseq=0:glibc.malloc.hugetlb=1:"
                          "glibc.malloc.top_pad=4194304:glibc.malloc.trim_threshold=67108864";
-static char *const fresh[] = {"LC_ALL=C.UTF-8", "LD_BIND_NOW=1", tunables};
+static char *const fresh[] = {"LC_ALL=C.UTF-8", "LD_BIND_NOW=1", "SVT_LOG=0", tunables};
 #define ENVIRONMENT_COUNT (sizeof(fresh) / sizeof(fresh[0]))
 
 /* Read by the runtimes of sanitizer builds; nothing else of the server's environment goes on. */
@@ -230,9 +231,9 @@ static int request_receive(struct template_request *request, int *end)
     return 1;
 }
 
-static int answer_send(uint64_t id, int64_t pid)
+static int answer_send(uint64_t id, int64_t pid, enum template_word word)
 {
-    struct template_answer answer = {.id = id, .pid = pid};
+    struct template_answer answer = {.id = id, .pid = pid, .word = word};
     ssize_t size;
     do {
         size = send(TEMPLATE_FD, &answer, sizeof(answer), MSG_NOSIGNAL);
@@ -244,36 +245,36 @@ static int answer_send(uint64_t id, int64_t pid)
 static noreturn void worker_begin(const struct template_request *request, int end,
                                   const struct worker_settings *settings)
 {
-    if (setpgid(0, 0) < 0 || answer_send(request->id, getpid()) < 0)
+    if (setpgid(0, 0) < 0 || answer_send(request->id, getpid(), TEMPLATE_ANSWER) < 0)
         _exit(EXIT_FAILURE);
     prctl(PR_SET_NAME, "luma-worker");
     worker_main(end, settings);
 }
 
-/* What the process in between does; shares this process's memory. */
+/* What the process in between does; shares this process's memory, and so leaves the worker's number
+ * there, or -errno. */
 static noreturn void between_run(const struct template_request *request, int end,
-                                 const struct worker_settings *settings)
+                                 const struct worker_settings *settings, volatile int64_t *pid)
 {
     pid_t worker = fork(); // NOLINT(clang-analyzer-unix.Vfork)
     if (worker == 0)
         worker_begin(request, end, settings);
-    if (worker < 0)
-        answer_send(request->id, -errno);
+    *pid = worker < 0 ? -errno : worker;
     _exit(EXIT_SUCCESS);
 }
 
 static void worker_fork(const struct template_request *request, int end,
                         const struct worker_settings *settings)
 {
-    pid_t between = vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork)
+    volatile int64_t pid = -EAGAIN; /* if the process in between is killed */
+    pid_t between = vfork();        // NOLINT(clang-analyzer-security.insecureAPI.vfork)
     if (between == 0)
-        between_run(request, end, settings); // NOLINT(clang-analyzer-unix.Vfork)
-    if (between < 0) {
-        answer_send(request->id, -errno);
-        return;
-    }
-    while (waitpid(between, NULL, 0) < 0 && errno == EINTR)
+        between_run(request, end, settings, &pid); // NOLINT(clang-analyzer-unix.Vfork)
+    if (between < 0)
+        pid = -errno;
+    while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
         continue;
+    (void)answer_send(request->id, pid, pid > 0 ? TEMPLATE_FORKED : TEMPLATE_ANSWER);
 }
 
 static bool settings_read(struct worker_settings *settings, int argc, char **argv)

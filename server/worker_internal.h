@@ -4,7 +4,8 @@
  *
  *            worker_start          asked            answered          reaped
  *   WAITING ------------- WAITING ------- ASKED ------------- RUNNING -------- ENDED
- *              template gone, or it could not fork: back to WAITING
+ *              template gone, could not fork, or the worker died at once: back to WAITING
+ *              the same death for the third time: ENDED
  *              worker_kill while WAITING: UNBORN, which ends from the loop
  */
 #ifndef LUMA_SERVER_WORKER_INTERNAL_H
@@ -44,6 +45,8 @@ struct worker {
     uint64_t request;
     int local, remote; /* both ends of its socket, -1: none; local until RUNNING */
     pid_t pid;
+    pid_t forked;     /* its process while ASKED, as the template tells it; 0: not told yet */
+    int early_deaths; /* before its process could answer */
     bool kill_wanted; /* once the pid is known */
     bool broken;
 
@@ -62,6 +65,14 @@ struct template_link {
     uint64_t started;
 };
 
+/* A child that was reaped before anybody said what it was. */
+struct worker_stranger {
+    pid_t pid;
+    int status;
+};
+
+#define WORKER_STRANGERS 16
+
 struct worker_pool {
     uv_loop_t *loop;
     struct worker_settings settings; /* strings are owned */
@@ -74,7 +85,9 @@ struct worker_pool {
     struct template_link *template; /* NULL: none */
     unsigned int quick_deaths;      /* of templates, in a row */
     uint64_t last_request;
-    int asked; /* workers that are ASKED */
+    int asked;                                          /* workers that are ASKED */
+    struct worker_stranger strangers[WORKER_STRANGERS]; /* the latest; a ring */
+    unsigned int strangers_seen;
     struct worker *first, *last;
     unsigned char buffer[WORKER_READ_SIZE];
 };

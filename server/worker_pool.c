@@ -8,7 +8,8 @@
  * A worker answers its request itself, so an answer always comes before its worker's death, and
  * the end of a template's socket after the last answer (see template.h). These two orders are what
  * the code relies on: an unknown dead child is looked for in the answers not read yet; at a
- * socket's end the open requests are made again.
+ * socket's end the open requests are made again. So are those of workers that died before they
+ * could answer: the template tells which process a request became, sooner or later than the death.
  *
  * Loop thread only.
  */
@@ -30,6 +31,8 @@
 /* Requests that may be on their way at a time; the kernel counts descriptors in flight. */
 #define ASKED_MAX 32
 #define RETRY_MS  50
+/* A worker may die as often before it can answer; then it is given up. */
+#define EARLY_DEATHS_MAX 3
 /* A template that lived shorter than this counts as a quick death; each one in a row doubles the
  * wait for the next. */
 #define QUICK_DEATH_MS    1000
@@ -98,6 +101,15 @@ static struct worker *worker_by_pid(const struct worker_pool *pool, pid_t pid)
     return NULL;
 }
 
+static struct worker *worker_by_forked(const struct worker_pool *pool, pid_t pid)
+{
+    for (struct worker *worker = pool->first; worker; worker = worker->next) {
+        if (worker->state == WORKER_ASKED && worker->forked == pid)
+            return worker;
+    }
+    return NULL;
+}
+
 /* ---- requests ---- */
 
 static int request_send(int fd, uint64_t id, int end)
@@ -145,6 +157,7 @@ static int worker_ask(struct worker_pool *pool, struct worker *worker)
         return status;
     worker->request = ++pool->last_request;
     worker->state = WORKER_ASKED;
+    worker->forked = 0;
     close(worker->remote);
     worker->remote = -1;
     if (pool->asked++ == 0)
@@ -244,8 +257,50 @@ static void template_ended(struct worker_pool *pool)
     respawn_schedule(pool, quick);
 }
 
+/* The worker's process is gone and has not said a word. */
+static void worker_died_early(struct worker_pool *pool, struct worker *worker,
+                              const struct worker_exit *how)
+{
+    if (++worker->early_deaths < EARLY_DEATHS_MAX) {
+        worker_unask(pool, worker);
+        worker_pool_later(pool, RETRY_MS);
+    } else {
+        pool->asked--;
+        worker_finish(worker, how);
+    }
+    watchdog_update(pool);
+}
+
+static void stranger_remember(struct worker_pool *pool, pid_t pid, int status)
+{
+    pool->strangers[pool->strangers_seen++ % WORKER_STRANGERS] =
+        (struct worker_stranger){.pid = pid, .status = status};
+}
+
+/* The template tells which process a request has become; it may be dead already. Should another
+ * process have had its number before, a worker that lives loses its socket and ends. */
+static void forked_take(struct worker_pool *pool, const struct template_answer *answer)
+{
+    struct worker *worker = worker_by_request(pool, answer->id);
+    if (!worker)
+        return; /* it has answered */
+    worker->forked = (pid_t)answer->pid;
+    for (size_t i = 0; i < WORKER_STRANGERS; i++) {
+        if (pool->strangers[i].pid == worker->forked) {
+            const struct worker_exit how = {.status = pool->strangers[i].status};
+            pool->strangers[i].pid = 0;
+            worker_died_early(pool, worker, &how);
+            return;
+        }
+    }
+}
+
 static void answer_take(struct worker_pool *pool, const struct template_answer *answer)
 {
+    if (answer->word == TEMPLATE_FORKED) {
+        forked_take(pool, answer);
+        return;
+    }
     struct worker *worker = worker_by_request(pool, answer->id);
     if (!worker)
         return;
@@ -356,15 +411,19 @@ static void child_reap(struct worker_pool *pool, pid_t pid)
     int status = 0;
     if (wait4(pid, &status, 0, &usage) != pid)
         return;
-    if (pool->template && pool->template->pid == pid)
-        pool->template->pid = 0;
+    const struct worker_exit how = {
+        .status = status,
+        .cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        .peak_memory_bytes = (int64_t)usage.ru_maxrss * 1024,
+    };
     if (worker) {
-        const struct worker_exit how = {
-            .status = status,
-            .cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime),
-            .peak_memory_bytes = (int64_t)usage.ru_maxrss * 1024,
-        };
         worker_finish(worker, &how);
+    } else if (pool->template && pool->template->pid == pid) {
+        pool->template->pid = 0;
+    } else if ((worker = worker_by_forked(pool, pid))) {
+        worker_died_early(pool, worker, &how);
+    } else {
+        stranger_remember(pool, pid, status);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,8 @@
 
 #define HOSTILE     "hostile"
 #define RELUCTANT   "reluctant" /* hostile, and can't fork the first few times */
+#define SICKLY      "sickly"    /* hostile, and its first workers die before they answer */
+#define HOPELESS    "hopeless"  /* all of them do */
 #define JOB         "00000000000000000000000000000001"
 #define PATIENCE_MS 20000
 #ifdef __SANITIZE_THREAD__ /* forks a hundred times slower */
@@ -176,7 +179,23 @@ static void hostile_worker(uint64_t id, int fd)
     _exit(7);
 }
 
-static int hostile_main(int refusals)
+/* In the process between template and worker. The word on the worker comes soon after the fork, or
+ * well after the worker's death. */
+static void hostile_fork(uint64_t id, int fd, bool dies, bool late)
+{
+    pid_t pid = fork();
+    if (pid == 0 && dies)
+        raise(SIGKILL);
+    if (pid == 0)
+        hostile_worker(id, fd);
+    if (late)
+        nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+    struct template_answer word = {.id = id, .pid = pid, .word = TEMPLATE_FORKED};
+    raw_send(TEMPLATE_FD, &word, sizeof(word));
+    _exit(0);
+}
+
+static int hostile_main(int refusals, int early_deaths)
 {
     for (;;) {
         struct template_request request;
@@ -200,11 +219,9 @@ static int hostile_main(int refusals)
             continue;
         }
         pid_t between = fork();
-        if (between == 0) {
-            if (fork() == 0)
-                hostile_worker(request.id, fd);
-            _exit(0);
-        }
+        if (between == 0)
+            hostile_fork(request.id, fd, early_deaths > 0, early_deaths % 2);
+        early_deaths--;
         close(fd);
         waitpid(between, NULL, 0);
     }
@@ -508,6 +525,36 @@ static void test_a_fork_that_fails_is_tried_again(void **state)
     assert_int_equal(WTERMSIG(given_up.how.status), SIGKILL);
     await_exit(&bench, &seen);
     assert_int_equal(WEXITSTATUS(seen.how.status), 3);
+    forget(&seen);
+    forget(&given_up);
+    bench_close(&bench);
+}
+
+static void test_a_worker_that_dies_at_once_is_made_again(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct seen seen;
+    bench_open(&bench, SICKLY);
+    start(&bench, &seen, act("half", 3));
+    await_exit(&bench, &seen); /* long before the template counts as hung */
+    assert_int_equal(WEXITSTATUS(seen.how.status), 3);
+    forget(&seen);
+    bench_close(&bench);
+}
+
+static void test_workers_that_all_die_at_once(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct seen seen, given_up;
+    bench_open(&bench, HOPELESS);
+    start(&bench, &seen, act("half", 3));
+    start(&bench, &given_up, act("half", 3));
+    worker_kill(given_up.worker);
+    await_exit(&bench, &seen);
+    assert_int_equal(WTERMSIG(seen.how.status), SIGKILL);
+    await_exit(&bench, &given_up);
     forget(&seen);
     forget(&given_up);
     bench_close(&bench);
@@ -1087,9 +1134,13 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--template") == 0) {
         if (argc > 3 && strcmp(argv[3], HOSTILE) == 0)
-            return hostile_main(0);
+            return hostile_main(0, 0);
         if (argc > 3 && strcmp(argv[3], RELUCTANT) == 0)
-            return hostile_main(3);
+            return hostile_main(3, 0);
+        if (argc > 3 && strcmp(argv[3], SICKLY) == 0)
+            return hostile_main(0, 2);
+        if (argc > 3 && strcmp(argv[3], HOPELESS) == 0)
+            return hostile_main(0, INT_MAX);
         return template_main(argc, argv);
     }
     signals_unhandled("ASAN_OPTIONS");
@@ -1104,6 +1155,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_offspring_holds_nothing_up),
         cmocka_unit_test(test_kill_from_a_message),
         cmocka_unit_test(test_a_fork_that_fails_is_tried_again),
+        cmocka_unit_test(test_a_worker_that_dies_at_once_is_made_again),
+        cmocka_unit_test(test_workers_that_all_die_at_once),
         cmocka_unit_test(test_no_descriptors_left),
         cmocka_unit_test(test_tasks_that_cannot_be),
         cmocka_unit_test(test_run_tells_everything),
