@@ -114,8 +114,8 @@ void operations_destroy(struct operations **operations)
     *operations = NULL;
 }
 
-/* Whether the server can work with a description; the name goes to the log if not. */
-static bool sound(const json_t *document)
+/* Whether the server can work with a description; why not is added to the broken ones. */
+static bool sound(const json_t *document, json_t *broken)
 {
     const char *name = json_string_value(json_object_get(document, "name"));
     const json_t *inputs = json_object_get(document, "inputs");
@@ -125,18 +125,48 @@ static bool sound(const json_t *document)
         return false;
     if (schema_check(json_object_get(document, "options"), &error) == 0)
         return true;
-    log_error("operation_broken", LOG_TEXT("operation", name), LOG_TEXT("reason", error.message));
+    (void)json_array_append_new(broken,
+                                json_pack("{s:s, s:s}", "name", name, "message", error.message));
     return false;
 }
 
-static void take_documents(struct operations *operations, const json_t *list)
+static bool contains(const json_t *list, const json_t *value)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach((json_t *)list, index, entry)
+    {
+        if (json_equal(entry, (json_t *)value))
+            return true;
+    }
+    return false;
+}
+
+/* What is broken now; each is logged when it breaks, not again at every change of another file. */
+static void take_broken(struct operations *operations, json_t *broken)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(broken, index, entry)
+    {
+        if (contains(operations->broken, entry))
+            continue;
+        log_error("operation_broken",
+                  LOG_TEXT("operation", json_string_value(json_object_get(entry, "name"))),
+                  LOG_TEXT("reason", json_string_value(json_object_get(entry, "message"))));
+    }
+    json_decref(operations->broken);
+    operations->broken = broken;
+}
+
+static void take_documents(struct operations *operations, const json_t *list, json_t *broken)
 {
     json_t *documents = json_array(), *described = json_array();
     size_t index;
     json_t *document;
     json_array_foreach(list, index, document)
     {
-        if (!sound(document))
+        if (!sound(document, broken))
             continue;
         json_t *public = json_copy(document);
         (void)json_object_set_new(public, "options",
@@ -153,22 +183,18 @@ static void take_documents(struct operations *operations, const json_t *list)
 static void on_message(struct worker *worker, const json_t *message, void *opaque)
 {
     struct operations *operations = opaque;
-    (void)worker;
     const char *event = json_string_value(json_object_get(message, "event"));
-    if (!event || strcmp(event, "operations") != 0 || operations->answered)
+    if (!event || strcmp(event, "operations") != 0 || operations->answered ||
+        worker != operations->worker)
         return;
     operations->answered = true;
-    take_documents(operations, json_object_get(message, "list"));
-    size_t index;
-    json_t *entry;
-    json_array_foreach(json_object_get(message, "broken"), index, entry)
-    {
-        log_error("operation_broken",
-                  LOG_TEXT("operation", json_string_value(json_object_get(entry, "name"))),
-                  LOG_TEXT("reason", json_string_value(json_object_get(entry, "message"))));
-    }
+    json_t *told = json_object_get(message, "broken");
+    json_t *broken = json_is_array(told) ? json_copy(told) : json_array();
+    take_documents(operations, json_object_get(message, "list"), broken);
+    take_broken(operations, broken);
     log_info("operations_read",
-             LOG_INTEGER("count", (int64_t)json_array_size(operations->documents)));
+             LOG_INTEGER("count", (int64_t)json_array_size(operations->documents)),
+             LOG_INTEGER("broken", (int64_t)json_array_size(operations->broken)));
     operations->fingerprint = operations->trying;
     operations->known = true;
     operations->failed = false;
@@ -196,8 +222,9 @@ static void give_up(struct operations *operations)
 static void on_exited(struct worker *worker, const struct worker_exit *how, void *opaque)
 {
     struct operations *operations = opaque;
-    (void)worker;
     (void)how;
+    if (worker != operations->worker)
+        return; /* another one is at work already */
     operations->worker = NULL;
     (void)uv_timer_stop(&operations->timer);
     if (!operations->answered)
@@ -218,8 +245,9 @@ bool operations_fresh(struct operations *operations)
         return false;
     uint64_t now = fingerprint_of(operations);
     bool retry = operations->failed && uv_now(operations->server->loop) >= operations->retry_at;
-    if ((operations->known && operations->fingerprint == now && !retry) || operations->worker)
-        return true; /* or the last worker is just ending: its answer is good enough */
+    if (operations->known && operations->fingerprint == now && !retry)
+        return true;
+    /* A worker that has answered may still be ending; it isn't waited for. */
     json_t *task = json_pack("{s:s}", "task", "describe");
     operations->trying = now;
     operations->answered = false;

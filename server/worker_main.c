@@ -81,6 +81,17 @@ static int watcher_start(void)
 
 /* ---- the describe task ---- */
 
+/* What is wrong with a script, and where, as far as that is known. */
+static json_t *broken_script(const char *name, const struct operation_outcome *outcome)
+{
+    if (!outcome->script[0])
+        return json_pack("{s:s, s:s}", "name", name, "message", outcome->error.message);
+    char message[sizeof(outcome->error.message) + sizeof(outcome->script) + 16];
+    snprintf(message, sizeof(message), "%s:%d: %s", outcome->script, outcome->line,
+             outcome->error.message);
+    return json_pack("{s:s, s:s}", "name", name, "message", message);
+}
+
 static void task_describe(const struct worker_settings *settings, const json_t *task)
 {
     (void)task;
@@ -100,8 +111,7 @@ static void task_describe(const struct worker_settings *settings, const json_t *
         if (document) {
             status = json_array_append_new(list, document);
         } else {
-            status = json_array_append_new(
-                broken, json_pack("{s:s, s:s}", "name", name, "message", outcome.error.message));
+            status = json_array_append_new(broken, broken_script(name, &outcome));
         }
         operation_outcome_finish(&outcome);
         if (status < 0)
