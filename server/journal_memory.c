@@ -3,7 +3,7 @@
  * order of arrival. What has ended is kept with its details up to a bound, then only by its id, so
  * that memory stays flat however many jobs there were.
  */
-#include "server/journal.h"
+#include "server/journal_driver.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -30,7 +30,8 @@ struct record {
 
 TAILQ_HEAD(record_list, record);
 
-struct journal {
+struct memory {
+    struct journal base; /* first: a journal is its memory */
     struct table by_id, by_key;
     struct record_list arrivals; /* oldest first */
     struct record_list lanes[LANE_COUNT];
@@ -43,24 +44,12 @@ struct journal {
     void *opaque;
 };
 
-int journal_open_memory(struct journal **journal, int ended_max)
+static struct memory *memory_of(struct journal *journal)
 {
-    struct journal *made = calloc(1, sizeof(*made));
-    if (!made)
-        return -ENOMEM;
-    table_init(&made->by_id);
-    table_init(&made->by_key);
-    TAILQ_INIT(&made->arrivals);
-    for (int lane = 0; lane < LANE_COUNT; lane++)
-        TAILQ_INIT(&made->lanes[lane]);
-    TAILQ_INIT(&made->ended);
-    TAILQ_INIT(&made->reduced);
-    made->ended_max = ended_max;
-    *journal = made;
-    return 0;
+    return (struct memory *)journal;
 }
 
-static void key_forget(struct journal *journal, struct record *record)
+static void key_forget(struct memory *journal, struct record *record)
 {
     if (record->key)
         (void)table_remove(&journal->by_key, record->key);
@@ -68,7 +57,7 @@ static void key_forget(struct journal *journal, struct record *record)
     record->key = NULL;
 }
 
-static void record_free(struct journal *journal, struct record *record)
+static void record_free(struct memory *journal, struct record *record)
 {
     key_forget(journal, record);
     (void)table_remove(&journal->by_id, record->id);
@@ -76,25 +65,22 @@ static void record_free(struct journal *journal, struct record *record)
     free(record);
 }
 
-void journal_close(struct journal **journal)
+static void memory_close(struct journal *base)
 {
-    struct journal *closing = *journal;
-    if (!closing)
-        return;
-    struct record_list *lists[] = {&closing->arrivals, &closing->reduced};
+    struct memory *journal = memory_of(base);
+    struct record_list *lists[] = {&journal->arrivals, &journal->reduced};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         struct record *record;
         while ((record = TAILQ_FIRST(lists[i]))) {
             TAILQ_REMOVE(lists[i], record, arrival);
-            record_free(closing, record);
+            record_free(journal, record);
         }
     }
-    for (size_t i = 0; i < sizeof(closing->outlines) / sizeof(closing->outlines[0]); i++)
-        json_decref(closing->outlines[i]);
-    table_finish(&closing->by_id);
-    table_finish(&closing->by_key);
-    free(closing);
-    *journal = NULL;
+    for (size_t i = 0; i < sizeof(journal->outlines) / sizeof(journal->outlines[0]); i++)
+        json_decref(journal->outlines[i]);
+    table_finish(&journal->by_id);
+    table_finish(&journal->by_key);
+    free(journal);
 }
 
 static const char *text_of(const json_t *json, const char *key)
@@ -117,8 +103,14 @@ static void state_set(struct record *record, const char *state)
     (void)json_object_set_new(record->json, "state", json_string(state));
 }
 
+static void claimed_set(struct record *record, bool claimed)
+{
+    record->claimed_before = claimed;
+    (void)json_object_set_new(record->json, "claimed", json_boolean(claimed));
+}
+
 /* Into its lane, behind those of the same rank. */
-static void lane_insert(struct journal *journal, struct record *record)
+static void lane_insert(struct memory *journal, struct record *record)
 {
     struct record_list *lane = &journal->lanes[record->lane];
     struct record *after = TAILQ_LAST(lane, record_list);
@@ -134,7 +126,7 @@ static void lane_insert(struct journal *journal, struct record *record)
     state_set(record, "queued");
 }
 
-static void lane_remove(struct journal *journal, struct record *record)
+static void lane_remove(struct memory *journal, struct record *record)
 {
     if (!record->queued)
         return;
@@ -143,20 +135,30 @@ static void lane_remove(struct journal *journal, struct record *record)
     journal->counts.queued--;
 }
 
-static void tell(const struct journal *journal)
+static void tell(const struct memory *journal)
 {
     if (journal->changed)
         journal->changed(journal->opaque);
 }
 
-int journal_enqueue(struct journal *journal, const json_t *json)
+static const json_t *memory_find_key(struct journal *base, const char *caller, const char *key)
 {
+    struct memory *journal = memory_of(base);
+    char *made = key_make(caller, key);
+    const struct record *record = made ? table_get(&journal->by_key, made) : NULL;
+    free(made);
+    return record ? record->json : NULL;
+}
+
+static int memory_enqueue(struct journal *base, const json_t *json)
+{
+    struct memory *journal = memory_of(base);
     const char *id = text_of(json, "id"), *job_key = text_of(json, "job_key");
     if (!identifier_valid(id))
         return -EINVAL;
     if (table_get(&journal->by_id, id))
         return -EEXIST;
-    if (*job_key && journal_find_key(journal, text_of(json, "caller"), job_key))
+    if (*job_key && memory_find_key(base, text_of(json, "caller"), job_key))
         return -EEXIST;
     struct record *record = calloc(1, sizeof(*record));
     if (!record)
@@ -164,6 +166,9 @@ int journal_enqueue(struct journal *journal, const json_t *json)
     memcpy(record->id, id, sizeof(record->id));
     record->json = json_copy((json_t *)json);
     record->rank = json_number_value(json_object_get(json, "rank"));
+    record->claimed_before = json_is_true(json_object_get(json, "claimed"));
+    if (json_integer_value(json_object_get(json, "lane")) == LANE_HEAVY)
+        record->lane = LANE_HEAVY;
     if (!record->json || !table_put(&journal->by_id, record->id, record))
         goto fail;
     record->caller = text_of(record->json, "caller");
@@ -190,8 +195,9 @@ static void rank_set(struct record *record, double rank)
     (void)json_object_set_new(record->json, "rank", json_real(rank));
 }
 
-int journal_ready(struct journal *journal, const char *id, double rank)
+static int memory_ready(struct journal *base, const char *id, double rank)
 {
+    struct memory *journal = memory_of(base);
     struct record *record = table_get(&journal->by_id, id);
     if (!record)
         return -ENOENT;
@@ -208,9 +214,10 @@ static int attempt_of(const struct record *record)
     return (int)json_integer_value(json_object_get(record->json, "attempt"));
 }
 
-int journal_claim(struct journal *journal, enum journal_lane lane, char id[IDENTIFIER_SIZE],
-                  int *attempt)
+static int memory_claim(struct journal *base, enum journal_lane lane, char id[IDENTIFIER_SIZE],
+                        int *attempt)
 {
+    struct memory *journal = memory_of(base);
     struct record *record = TAILQ_FIRST(&journal->lanes[lane]);
     if (!record)
         return 0;
@@ -218,14 +225,14 @@ int journal_claim(struct journal *journal, enum journal_lane lane, char id[IDENT
     state_set(record, "running");
     if (record->claimed_before)
         (void)json_object_set_new(record->json, "attempt", json_integer(attempt_of(record) + 1));
-    record->claimed_before = true;
+    claimed_set(record, true);
     memcpy(id, record->id, IDENTIFIER_SIZE);
     *attempt = attempt_of(record);
     return 1;
 }
 
 /* The record, if this attempt of it still holds it. */
-static int held(const struct journal *journal, const char *id, int attempt, struct record **record)
+static int held(const struct memory *journal, const char *id, int attempt, struct record **record)
 {
     *record = table_get(&journal->by_id, id);
     if (!*record)
@@ -234,8 +241,9 @@ static int held(const struct journal *journal, const char *id, int attempt, stru
     return running && attempt_of(*record) == attempt ? 0 : -ESTALE;
 }
 
-int journal_beat(struct journal *journal, const char *id, int attempt, const json_t *changes)
+static int memory_beat(struct journal *base, const char *id, int attempt, const json_t *changes)
 {
+    struct memory *journal = memory_of(base);
     struct record *record;
     int status = held(journal, id, attempt, &record);
     if (status == 0)
@@ -244,7 +252,7 @@ int journal_beat(struct journal *journal, const char *id, int attempt, const jso
 }
 
 /* {"state": …} as all reduced records of that state have it. */
-static json_t *outline_of(struct journal *journal, const json_t *json)
+static json_t *outline_of(struct memory *journal, const json_t *json)
 {
     const char *state = text_of(json, "state");
     json_t **outline = journal->outlines;
@@ -257,7 +265,7 @@ static json_t *outline_of(struct journal *journal, const json_t *json)
 }
 
 /* Only the id and the state are kept. */
-static void record_reduce(struct journal *journal, struct record *record)
+static void record_reduce(struct memory *journal, struct record *record)
 {
     json_t *reduced = outline_of(journal, record->json);
     key_forget(journal, record);
@@ -271,7 +279,7 @@ static void record_reduce(struct journal *journal, struct record *record)
     journal->reduced_count++;
 }
 
-static void record_end(struct journal *journal, struct record *record, const json_t *changes)
+static void record_end(struct memory *journal, struct record *record, const json_t *changes)
 {
     lane_remove(journal, record);
     (void)json_object_update(record->json, (json_t *)changes);
@@ -284,8 +292,9 @@ static void record_end(struct journal *journal, struct record *record, const jso
         record_reduce(journal, TAILQ_FIRST(&journal->ended));
 }
 
-int journal_finish(struct journal *journal, const char *id, int attempt, const json_t *changes)
+static int memory_finish(struct journal *base, const char *id, int attempt, const json_t *changes)
 {
+    struct memory *journal = memory_of(base);
     struct record *record;
     int status = held(journal, id, attempt, &record);
     if (status == 0)
@@ -293,9 +302,10 @@ int journal_finish(struct journal *journal, const char *id, int attempt, const j
     return status;
 }
 
-int journal_give_back(struct journal *journal, const char *id, int attempt, enum journal_lane lane,
-                      double cost, double rank)
+static int memory_give_back(struct journal *base, const char *id, int attempt,
+                            enum journal_lane lane, double cost, double rank)
 {
+    struct memory *journal = memory_of(base);
     struct record *record;
     int status = held(journal, id, attempt, &record);
     if (status < 0)
@@ -303,15 +313,16 @@ int journal_give_back(struct journal *journal, const char *id, int attempt, enum
     (void)json_object_set_new(record->json, "cost", json_real(cost));
     (void)json_object_set_new(record->json, "lane", json_integer(lane));
     rank_set(record, rank);
-    record->claimed_before = false; /* a deferral is no attempt */
+    claimed_set(record, false); /* a deferral is no attempt */
     record->lane = lane;
     lane_insert(journal, record);
     tell(journal);
     return 0;
 }
 
-int journal_cancel(struct journal *journal, const char *id, const json_t *changes)
+static int memory_cancel(struct journal *base, const char *id, const json_t *changes)
 {
+    struct memory *journal = memory_of(base);
     struct record *record = table_get(&journal->by_id, id);
     if (!record)
         return -ENOENT;
@@ -321,8 +332,27 @@ int journal_cancel(struct journal *journal, const char *id, const json_t *change
     return 0;
 }
 
-int journal_note(struct journal *journal, const char *id, const json_t *changes)
+static int memory_resume(struct journal *base, const char *id, bool ready)
 {
+    struct memory *journal = memory_of(base);
+    struct record *record = table_get(&journal->by_id, id);
+    if (!record)
+        return -ENOENT;
+    if (record->ended)
+        return -EALREADY;
+    lane_remove(journal, record);
+    if (!ready) {
+        state_set(record, "uploading");
+        return 0;
+    }
+    lane_insert(journal, record);
+    tell(journal);
+    return 0;
+}
+
+static int memory_note(struct journal *base, const char *id, const json_t *changes)
+{
+    struct memory *journal = memory_of(base);
     struct record *record = table_get(&journal->by_id, id);
     if (!record)
         return -ENOENT;
@@ -331,23 +361,17 @@ int journal_note(struct journal *journal, const char *id, const json_t *changes)
     return 0;
 }
 
-const json_t *journal_get(struct journal *journal, const char *id)
+static const json_t *memory_get(struct journal *base, const char *id)
 {
+    struct memory *journal = memory_of(base);
     const struct record *record = table_get(&journal->by_id, id);
     return record ? record->json : NULL;
 }
 
-const json_t *journal_find_key(struct journal *journal, const char *caller, const char *key)
+static json_t *memory_list(struct journal *base, const char *caller, const char *state,
+                           const char *before, int limit)
 {
-    char *made = key_make(caller, key);
-    const struct record *record = made ? table_get(&journal->by_key, made) : NULL;
-    free(made);
-    return record ? record->json : NULL;
-}
-
-json_t *journal_list(struct journal *journal, const char *caller, const char *state,
-                     const char *before, int limit)
-{
+    struct memory *journal = memory_of(base);
     json_t *list = json_array();
     struct record *record = TAILQ_LAST(&journal->arrivals, record_list);
     if (before) {
@@ -364,8 +388,22 @@ json_t *journal_list(struct journal *journal, const char *caller, const char *st
     return list;
 }
 
-int journal_position(struct journal *journal, const char *id)
+static void memory_unfinished(struct journal *base, void (*visit)(const json_t *, void *),
+                              void *opaque)
 {
+    struct memory *journal = memory_of(base);
+    struct record *record = TAILQ_FIRST(&journal->arrivals);
+    while (record) {
+        struct record *next = TAILQ_NEXT(record, arrival);
+        if (!record->ended)
+            visit(record->json, opaque);
+        record = next;
+    }
+}
+
+static int memory_position(struct journal *base, const char *id)
+{
+    struct memory *journal = memory_of(base);
     const struct record *record = table_get(&journal->by_id, id);
     if (!record || !record->queued)
         return -1;
@@ -380,7 +418,7 @@ int journal_position(struct journal *journal, const char *id)
     return position;
 }
 
-static void record_drop(struct journal *journal, struct record *record)
+static void record_drop(struct memory *journal, struct record *record)
 {
     if (record->caller) {
         TAILQ_REMOVE(&journal->arrivals, record, arrival);
@@ -393,8 +431,9 @@ static void record_drop(struct journal *journal, struct record *record)
     record_free(journal, record);
 }
 
-int journal_delete(struct journal *journal, const char *id)
+static int memory_delete(struct journal *base, const char *id)
 {
+    struct memory *journal = memory_of(base);
     struct record *record = table_get(&journal->by_id, id);
     if (!record)
         return -ENOENT;
@@ -405,7 +444,7 @@ int journal_delete(struct journal *journal, const char *id)
 }
 
 /* True while there may be more to reap behind this one: the lists are in order of their ends. */
-static bool record_reap(struct journal *journal, struct record *record,
+static bool record_reap(struct memory *journal, struct record *record,
                         const struct journal_reap *reap)
 {
     bool crowded = !record->caller && journal->reduced_count > REDUCED_MAX;
@@ -422,8 +461,9 @@ static bool record_reap(struct journal *journal, struct record *record,
     return results;
 }
 
-void journal_reap(struct journal *journal, const struct journal_reap *reap)
+static void memory_reap(struct journal *base, const struct journal_reap *reap)
 {
+    struct memory *journal = memory_of(base);
     struct record *record = TAILQ_FIRST(&journal->reduced);
     while (record) {
         struct record *next = TAILQ_NEXT(record, arrival);
@@ -440,19 +480,22 @@ void journal_reap(struct journal *journal, const struct journal_reap *reap)
     }
 }
 
-void journal_watch(struct journal *journal, void (*changed)(void *opaque), void *opaque)
+static void memory_watch(struct journal *base, void (*changed)(void *opaque), void *opaque)
 {
+    struct memory *journal = memory_of(base);
     journal->changed = changed;
     journal->opaque = opaque;
 }
 
-void journal_counts(struct journal *journal, struct journal_counts *counts)
+static void memory_counts(struct journal *base, struct journal_counts *counts)
 {
+    struct memory *journal = memory_of(base);
     *counts = journal->counts;
 }
 
-int journal_count_caller(struct journal *journal, const char *caller)
+static int memory_count_caller(struct journal *base, const char *caller)
 {
+    struct memory *journal = memory_of(base);
     int count = 0;
     const struct record *record;
     TAILQ_FOREACH(record, &journal->arrivals, arrival)
@@ -461,4 +504,68 @@ int journal_count_caller(struct journal *journal, const char *caller)
             count++;
     }
     return count;
+}
+
+/* Nothing here outlives the process, so everything is as safe as it gets at once. */
+static uint64_t memory_ticket(struct journal *base)
+{
+    (void)base;
+    return 0;
+}
+
+static bool memory_safe(struct journal *base, uint64_t ticket)
+{
+    (void)base;
+    (void)ticket;
+    return true;
+}
+
+static void memory_watch_safe(struct journal *base, void (*safe)(void *opaque), void *opaque)
+{
+    (void)base;
+    (void)safe;
+    (void)opaque;
+}
+
+int journal_open_memory(struct journal **journal, int ended_max)
+{
+    static const struct journal_driver driver = {
+        .close = memory_close,
+        .enqueue = memory_enqueue,
+        .ready = memory_ready,
+        .claim = memory_claim,
+        .beat = memory_beat,
+        .finish = memory_finish,
+        .give_back = memory_give_back,
+        .resume = memory_resume,
+        .cancel = memory_cancel,
+        .note = memory_note,
+        .get = memory_get,
+        .find_key = memory_find_key,
+        .list = memory_list,
+        .unfinished = memory_unfinished,
+        .position = memory_position,
+        .remove = memory_delete,
+        .reap = memory_reap,
+        .watch = memory_watch,
+        .counts = memory_counts,
+        .count_caller = memory_count_caller,
+        .ticket = memory_ticket,
+        .safe = memory_safe,
+        .watch_safe = memory_watch_safe,
+    };
+    struct memory *made = calloc(1, sizeof(*made));
+    if (!made)
+        return -ENOMEM;
+    made->base.driver = &driver;
+    table_init(&made->by_id);
+    table_init(&made->by_key);
+    TAILQ_INIT(&made->arrivals);
+    for (int lane = 0; lane < LANE_COUNT; lane++)
+        TAILQ_INIT(&made->lanes[lane]);
+    TAILQ_INIT(&made->ended);
+    TAILQ_INIT(&made->reduced);
+    made->ended_max = ended_max;
+    *journal = &made->base;
+    return 0;
 }

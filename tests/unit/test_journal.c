@@ -1,6 +1,7 @@
 /*
- * What every driver of the journal must do. A driver is opened by `driver_open`; nothing else here
- * knows which one it is.
+ * What every driver of the journal must do. The drivers are opened in `drivers`; nothing else here
+ * knows which one it is. What only a journal that outlives its process can do is tested in
+ * test_journal_sqlite.c.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -9,21 +10,43 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "server/journal.h"
 
-#define KEPT 4 /* ended records with details */
+#define KEPT 4 /* ended records with details, where the driver bounds them */
 
-static int driver_open(struct journal **journal)
+static uv_loop_t loop;
+static char folder[] = "/tmp/luma-journal-XXXXXX";
+static char path[sizeof(folder) + 16];
+
+static int open_memory(struct journal **journal)
 {
     return journal_open_memory(journal, KEPT);
 }
 
-static int setup(void **state)
+static int open_sqlite(struct journal **journal)
 {
-    return driver_open((struct journal **)state);
+    char error[256];
+    (void)unlink(path);
+    int status = journal_open_sqlite(journal, &loop, path, error, sizeof(error));
+    if (status < 0)
+        print_error("%s\n", error);
+    return status;
+}
+
+/* ---- helpers ---- */
+
+static int setup_memory(void **state)
+{
+    return open_memory((struct journal **)state);
+}
+
+static int setup_sqlite(void **state)
+{
+    return open_sqlite((struct journal **)state);
 }
 
 static int teardown(void **state)
@@ -326,20 +349,95 @@ static void test_watching(void **state)
     assert_int_equal(changes, 2);
 }
 
+/* Tickets become safe in their order, and whoever watches is told. */
+static void test_tickets(void **state)
+{
+    struct journal *journal = *state;
+    int told = 0;
+    journal_watch_safe(journal, on_changed, &told);
+    assert_int_equal(enqueue(journal, 1, "uploading", NULL), 0);
+    uint64_t first = journal_ticket(journal);
+    assert_int_equal(journal_ready(journal, id_of(1), 0), 0);
+    uint64_t second = journal_ticket(journal);
+    assert_true(second >= first);
+    bool waited = !journal_safe(journal, second);
+    for (int i = 0; i < 100 && !journal_safe(journal, second); i++)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    assert_true(journal_safe(journal, first));
+    assert_true(journal_safe(journal, second));
+    assert_true(told > 0 || !waited);
+}
+
+/* What a server finds of its predecessor goes on where it was, in the old order. */
+static void test_resuming(void **state)
+{
+    struct journal *journal = *state;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(enqueue(journal, i, i == 3 ? "uploading" : "queued", NULL), 0);
+    assert_claims(journal, LANE_LIGHT, 0, 1);
+    assert_int_equal(journal_resume(journal, id_of(0), true), 0);
+    assert_int_equal(journal_resume(journal, id_of(1), false), 0); /* its input was lost */
+    assert_int_equal(journal_resume(journal, id_of(2), true), 0);
+    assert_state(journal, 1, "uploading");
+    assert_int_equal(finish(journal, 0, 1, 10), -ESTALE); /* the first attempt is over */
+    assert_claims(journal, LANE_LIGHT, 0, 2);
+    assert_claims(journal, LANE_LIGHT, 2, 1);
+    assert_nothing(journal, LANE_LIGHT);
+    assert_int_equal(journal_ready(journal, id_of(1), 0), 0);
+    assert_claims(journal, LANE_LIGHT, 1, 1);
+    assert_int_equal(finish(journal, 0, 2, 10), 0);
+    assert_int_equal(journal_resume(journal, id_of(0), true), -EALREADY);
+    assert_int_equal(journal_resume(journal, id_of(7), true), -ENOENT);
+}
+
+static void count_visit(const json_t *record, void *opaque)
+{
+    int *next = opaque;
+    assert_string_equal(json_string_value(json_object_get(record, "id")), id_of(*next));
+    *next += 2;
+}
+
+static void test_unfinished(void **state)
+{
+    struct journal *journal = *state;
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(enqueue(journal, i, i % 4 ? "queued" : "uploading", NULL), 0);
+    for (int i = 1; i < 6; i += 2)
+        assert_int_equal(cancel(journal, i, 5), 0);
+    int next = 0;
+    journal_unfinished(journal, count_visit, &next);
+    assert_int_equal(next, 6);
+}
+
+#define FOR_EVERY_DRIVER(setup)                                                                    \
+    cmocka_unit_test_setup_teardown(test_life, setup, teardown),                                   \
+        cmocka_unit_test_setup_teardown(test_first_come_first_served, setup, teardown),            \
+        cmocka_unit_test_setup_teardown(test_rank_goes_first, setup, teardown),                    \
+        cmocka_unit_test_setup_teardown(test_rank_given_later, setup, teardown),                   \
+        cmocka_unit_test_setup_teardown(test_given_back, setup, teardown),                         \
+        cmocka_unit_test_setup_teardown(test_nothing_uncancels, setup, teardown),                  \
+        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),                               \
+        cmocka_unit_test_setup_teardown(test_lists, setup, teardown),                              \
+        cmocka_unit_test_setup_teardown(test_reaping, setup, teardown),                            \
+        cmocka_unit_test_setup_teardown(test_watching, setup, teardown),                           \
+        cmocka_unit_test_setup_teardown(test_tickets, setup, teardown),                            \
+        cmocka_unit_test_setup_teardown(test_resuming, setup, teardown),                           \
+        cmocka_unit_test_setup_teardown(test_unfinished, setup, teardown)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_life, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_first_come_first_served, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_rank_goes_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_rank_given_later, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_given_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_nothing_uncancels, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lists, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_reaping, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_ended_records_are_bounded, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_watching, setup, teardown),
+    const struct CMUnitTest memory[] = {
+        FOR_EVERY_DRIVER(setup_memory),
+        cmocka_unit_test_setup_teardown(test_ended_records_are_bounded, setup_memory, teardown),
     };
-    return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
+    const struct CMUnitTest sqlite[] = {FOR_EVERY_DRIVER(setup_sqlite)};
+    if (!mkdtemp(folder) || uv_loop_init(&loop) < 0)
+        return 1;
+    (void)snprintf(path, sizeof(path), "%s/journal.db", folder);
+    int failures = cmocka_run_group_tests_name("journal in memory", memory, NULL, NULL) +
+                   cmocka_run_group_tests_name("journal in sqlite", sqlite, NULL, NULL);
+    (void)unlink(path);
+    (void)rmdir(folder);
+    (void)uv_loop_close(&loop);
+    return failures;
 }
