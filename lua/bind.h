@@ -158,6 +158,11 @@ void bind_push_chapters(lua_State *L, const struct media *media);
 /* The chapters in the table at the index, for an output; pushes what keeps them alive. Raises. */
 const struct plan_chapter *bind_check_chapters(lua_State *L, int index, int *count);
 
+/* source:keyframes() and video:parts(), bind_cut.c; arguments from index 2 on. */
+int bind_keyframes(lua_State *L, const struct bind_input *input);
+int bind_parts(lua_State *L, const struct bind_stream *stream);
+void bind_open_cut(lua_State *L);
+
 /* av.measure(stream), bind_measure.c */
 int bind_measure(lua_State *L);
 void bind_open_measure(lua_State *L);

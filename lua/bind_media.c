@@ -336,14 +336,17 @@ static int input_describe(lua_State *L)
     return 1;
 }
 
+/* source:keyframes([from [, to]]): their times, without decoding */
+static int input_keyframes(lua_State *L)
+{
+    return bind_keyframes(L, check_self(L));
+}
+
 static const luaL_Reg methods[] = {
-    {"from", input_from},
-    {"to", input_to},
-    {"between", input_between},
-    {"at", input_at},
-    {"describe", input_describe},
-    {"length", input_length},
-    {NULL, NULL},
+    {"from", input_from},           {"to", input_to},
+    {"between", input_between},     {"at", input_at},
+    {"describe", input_describe},   {"length", input_length},
+    {"keyframes", input_keyframes}, {NULL, NULL},
 };
 
 /* ---- the type ---- */

@@ -310,11 +310,22 @@ static int stream_palette(lua_State *L)
     return 1;
 }
 
+/* video:parts{...}: what of it can be copied and what has to be encoded */
+static int stream_parts(lua_State *L)
+{
+    return bind_parts(L, check_self(L, "parts"));
+}
+
 /* ---- the type ---- */
 
 static const luaL_Reg methods[] = {
-    {"encode", stream_encode}, {"copy", stream_copy},       {"retime", stream_retime},
-    {"split", stream_split},   {"palette", stream_palette}, {NULL, NULL},
+    {"encode", stream_encode},
+    {"copy", stream_copy},
+    {"retime", stream_retime},
+    {"split", stream_split},
+    {"palette", stream_palette},
+    {"parts", stream_parts},
+    {NULL, NULL},
 };
 
 int bind_stream_methods(const char **names, int room)
