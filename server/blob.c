@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define JOB_ID_LENGTH 32
@@ -210,4 +211,14 @@ int64_t blob_size(const char *id)
     if (lstat(path, &info) < 0)
         return -errno;
     return S_ISREG(info.st_mode) ? (int64_t)info.st_size : -EINVAL;
+}
+
+int blob_space(int64_t *all, int64_t *available)
+{
+    struct statvfs info;
+    if (statvfs(blob_root, &info) < 0)
+        return -errno;
+    *all = (int64_t)info.f_blocks * (int64_t)info.f_frsize;
+    *available = (int64_t)info.f_bavail * (int64_t)info.f_frsize;
+    return 0;
 }

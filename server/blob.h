@@ -39,4 +39,7 @@ int blob_open_write(const char *id);
 /* Size in bytes or -errno. */
 int64_t blob_size(const char *id);
 
+/* Bytes of the disk on which blobs lie: all, and what may still be filled. 0 or -errno. */
+int blob_space(int64_t *all, int64_t *available);
+
 #endif

@@ -26,9 +26,10 @@ struct config {
     char *fetch_allow;
     int64_t max_upload, max_output, max_message, max_inputs;
     int64_t max_connections, connections_per_address, messages_per_second;
+    int64_t caller_messages, caller_starts;
     int64_t job_timeout, upload_timeout, download_timeout, stall_timeout;
     int64_t reconnect_grace, result_ttl, record_ttl, drain_timeout;
-    int64_t queue_max, jobs_per_caller;
+    int64_t queue_max, jobs_per_caller, bytes_per_caller, disk_reserve;
     int64_t lua_memory, lua_time, job_memory, job_cpu;
     char *sandbox, *log_level, *log_format;
 };

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/admission.h"
 #include "server/blob.h"
 #include "server/delivery.h"
 #include "server/job_internal.h"
@@ -154,6 +155,7 @@ struct job *job_create(struct session *session, const json_t *request, json_t *i
         job_free(job);
         return NULL;
     }
+    admission_keep(job);
     (void)uv_timer_init(server->loop, &job->timer);
     job->timer.data = job;
     server->jobs_counted.total++;
@@ -461,6 +463,7 @@ static void release(struct job *job)
 {
     struct server *server = job->server;
     job->released = true;
+    admission_release(job);
     (void)table_remove(&server->jobs, job->id);
     if (job->session)
         LIST_REMOVE(job, attached);

@@ -71,6 +71,7 @@ struct job {
 
     struct upload *uploads; /* one an input */
     int input_count, uploads_missing;
+    int64_t kept_bytes;     /* of inputs, counted for the caller (admission.c) */
     int writes_in_flight;   /* uploads that were stopped in mid-write */
     enum journal_lane lane; /* in whose queue it waits (scheduler.c) */
     double charge;          /* what its caller was charged for that, 0 once it runs */

@@ -10,6 +10,7 @@
 
 #include "engine/error.h"
 #include "lua/schema.h"
+#include "server/admission.h"
 #include "server/fetch.h"
 #include "server/job.h"
 #include "server/journal.h"
@@ -188,27 +189,6 @@ static int check_options(struct request *request, const struct operation_entry *
     return valid ? 0 : refuse_error(request, &error);
 }
 
-static int check_room(struct request *request)
-{
-    const struct session *session = request->session;
-    const struct server *server = session->server;
-    struct journal_counts counts;
-    if (server->draining)
-        return problem_set(&request->problem, "shutting_down", "the server is shutting down");
-    journal_counts(server->journal, &counts);
-    if (counts.unfinished >= server->config.queue_max) {
-        return problem_set(&request->problem, "queue_full",
-                           "the server has %" PRId64 " jobs that have not ended, and takes no more",
-                           counts.unfinished);
-    }
-    if (journal_count_caller(server->journal, session->caller) >= server->config.jobs_per_caller) {
-        return problem_set(&request->problem, "quota_exceeded",
-                           "you have %" PRId64 " jobs that have not ended, and may have no more",
-                           server->config.jobs_per_caller);
-    }
-    return 0;
-}
-
 static int start_job(struct request *request, json_t *inputs)
 {
     struct session *session = request->session;
@@ -218,7 +198,7 @@ static int start_job(struct request *request, json_t *inputs)
         return refuse_operation(request, name);
     if (check_input_count(request, &operation, json_array_size(inputs)) < 0 ||
         check_input_kinds(request, inputs) < 0 || check_options(request, &operation) < 0 ||
-        check_room(request) < 0)
+        admission_job(session, inputs, &request->problem) < 0)
         return -1;
     struct job *job = job_create(session, request->message, inputs, &request->problem);
     if (!job)
@@ -346,6 +326,11 @@ void request_receive(struct session *session, const char *text, size_t size)
 {
     struct problem problem = {0};
     json_t *message = protocol_parse(text, size, &problem);
+    if (message && admission_message(session, &problem) < 0) {
+        session_send_error(session, &problem, protocol_request_id(message), NULL);
+        json_decref(message);
+        return;
+    }
     if (message) {
         handle_or_defer(session, message);
         return;

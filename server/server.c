@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lua/paths.h"
+#include "server/account.h"
 #include "server/blob.h"
 #include "server/buffer.h"
 #include "server/fetch.h"
@@ -330,6 +331,7 @@ static void on_reap(uv_timer_t *timer)
         .opaque = &running->server,
     };
     journal_reap(running->server.journal, &reap);
+    accounts_sweep(&running->server.accounts, (double)uv_now(running->server.loop) / 1000);
 }
 
 static void open_own(struct running *running)
@@ -438,6 +440,7 @@ static void close_parts(struct running *running)
     journal_close(&server->journal);
     callers_finish(&server->callers);
     table_finish(&server->jobs);
+    accounts_finish(&server->accounts);
     buffer_finish();
     if (running->lock >= 0)
         close(running->lock);
@@ -468,6 +471,7 @@ int server_run(const struct config *config)
     LIST_INIT(&server->runs);
     LIST_INIT(&server->transfers);
     table_init(&server->jobs);
+    table_init(&server->accounts);
     open_own(running);
     int status = open_parts(running, &error);
     if (status == 0) {

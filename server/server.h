@@ -11,6 +11,7 @@
  *   fetch      bytes in that a URL names
  *   run        a job's worker
  *   scheduler  who runs next, and how many at a time
+ *   admission  who may start one more, and send one more message
  *   journal    what is known of every job
  *   operations what the scripts offer
  */
@@ -50,7 +51,8 @@ struct server {
     struct scheduler *scheduler;
     struct journal *journal;
     struct fetcher *fetcher;
-    struct table jobs; /* those in memory, by id (struct job) */
+    struct table jobs;     /* those in memory, by id (struct job) */
+    struct table accounts; /* of callers and addresses (account.h) */
     struct session_list sessions;
     int session_count;
     struct run_list runs;                /* workers that have not been reaped */

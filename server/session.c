@@ -47,8 +47,6 @@ int session_established(struct server *server, struct lws *wsi, struct session *
     (void)snprintf(session->address, sizeof(session->address), "%s", address);
     session->authorized = caller != NULL;
     session->receiving = RECEIVE_DISCARD;
-    session->allowance = 2 * (double)server->config.messages_per_second;
-    session->allowance_time = seconds_now(session);
     TAILQ_INIT(&session->queue);
     TAILQ_INIT(&session->deliveries);
     LIST_INIT(&session->jobs);
@@ -236,25 +234,17 @@ void session_resume(struct session *session, enum session_pause why)
     apply_pauses(session, session->paused & ~(unsigned)why);
 }
 
-/* A token bucket that holds two seconds' worth. False: too many. */
+/* False: too many. */
 static bool allowed(struct session *session)
 {
-    double rate = (double)session->server->config.messages_per_second;
-    double now = seconds_now(session);
-    session->allowance += (now - session->allowance_time) * rate;
-    session->allowance_time = now;
-    if (session->allowance > 2 * rate)
-        session->allowance = 2 * rate;
-    if (session->allowance < 1) {
-        struct problem problem = {0};
-        problem_set(&problem, "rate_limited", "more than %lld messages a second",
-                    (long long)session->server->config.messages_per_second);
-        session_send_error(session, &problem, NULL, NULL);
-        session_close(session, CLOSE_TOO_MANY, "too many messages");
-        return false;
-    }
-    session->allowance -= 1;
-    return true;
+    int64_t limit = session->server->config.messages_per_second;
+    if (rate_take(&session->messages, (double)limit, seconds_now(session)))
+        return true;
+    struct problem problem = {0};
+    problem_set(&problem, "rate_limited", "more than %lld messages a second", (long long)limit);
+    session_send_error(session, &problem, NULL, NULL);
+    session_close(session, CLOSE_TOO_MANY, "too many messages");
+    return false;
 }
 
 static void refuse_size(struct session *session, const char *what, int64_t limit)

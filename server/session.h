@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+#include "server/account.h"
 #include "server/frame.h"
 #include "server/protocol.h"
 #include "server/server.h"
@@ -61,8 +62,7 @@ struct session {
     unsigned paused;       /* enum session_pause */
     json_t *deferred;      /* the message that waits for the scripts */
     int malformed;
-    double allowance; /* messages that may come now */
-    double allowance_time;
+    struct rate messages;
 
     /* output */
     TAILQ_HEAD(, outgoing) queue;

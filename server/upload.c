@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/admission.h"
 #include "server/blob.h"
 #include "server/buffer.h"
 #include "server/fetch.h"
@@ -201,6 +202,10 @@ int upload_write(struct upload *upload, int64_t offset, const void *data, size_t
     if (size - known > BUFFER_SIZE - upload->filled) {
         *ends_job = true;
         return problem_set(problem, "internal", "an upload came faster than it was asked for");
+    }
+    if (upload->size < 0 && admission_bytes(upload->job, (int64_t)(size - known), problem) < 0) {
+        *ends_job = true;
+        return problem_here(upload, problem);
     }
     memcpy(upload->filling + upload->filled, (const char *)data + known, size - known);
     upload->filled += size - known;

@@ -1,0 +1,134 @@
+"""What one caller, and one address, may take: messages, new jobs, jobs at a time, bytes; and what
+all of them together may."""
+
+import time
+
+import pytest
+
+from lumad import Server, wait_until
+from wire import WAIT, Client
+
+MESSAGES, STARTS, JOBS, ALL_JOBS, BYTES = 30, 10, 6, 9, 1_000_000
+
+
+@pytest.fixture(scope="module")
+def limited(binary, tmp_path_factory):
+    """Without tokens a caller is an address, and the proxy (the test) says which."""
+    running = Server(binary, tmp_path_factory.mktemp("server"),
+                     LUMA_TRUSTED_PROXIES="127.0.0.1",
+                     LUMA_CALLER_MESSAGES_PER_SECOND=MESSAGES, LUMA_CALLER_JOBS_PER_SECOND=STARTS,
+                     LUMA_JOBS_PER_CALLER=JOBS, LUMA_QUEUE_MAX=ALL_JOBS,
+                     LUMA_BYTES_PER_CALLER=BYTES)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def come(limited):
+    """come("10.0.0.7") is a connection from there."""
+    opened = []
+
+    def make(address):
+        opened.append(Client(limited.port, headers=[("X-Forwarded-For", address)]))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+    wait_until(lambda: limited.health()["jobs"]["active"] == 0, 10, "without jobs")
+
+
+def start(size=1000, **more):
+    return {"type": "start_job", "operation": "probe",
+            "inputs": [{"kind": "upload", **({} if size is None else {"size": size})}], **more}
+
+
+def cancel(client, *jobs):
+    for job in jobs:
+        client.request({"type": "cancel_job", "job_id": job["job_id"]})
+
+
+def answers(client, messages):
+    """Sends all of the messages, then takes all answers, in the order of the messages."""
+    names = [f"m{number}" for number in range(len(messages))]
+    for name, message in zip(names, messages):
+        client.answers[name] = None
+        client.send_json({"request_id": name, **message})
+    deadline = time.monotonic() + WAIT
+    while any(client.answers[name] is None for name in names):
+        assert client.pump(deadline - time.monotonic()), "answers are missing"
+    return [client.answers.pop(name) for name in names]
+
+
+def test_messages_of_an_address_on_many_connections(come):
+    first, second, other = come("10.0.0.1"), come("10.0.0.1"), come("10.0.0.2")
+    pings = [{"type": "ping"}] * MESSAGES
+    seen = answers(first, pings) + answers(second, pings) + answers(first, pings)
+    refused = [answer for answer in seen if answer["type"] == "error"]
+    assert 0 < len(refused) <= MESSAGES and seen[0]["type"] == "pong"
+    for answer in refused:
+        assert answer["code"] == "rate_limited" and answer["retryable"] is True
+    assert 0 < refused[0]["details"]["retry_after_s"] <= 1 / MESSAGES
+    assert other.request({"type": "ping"})["type"] == "pong"
+    time.sleep(0.5)
+    assert second.request({"type": "ping"})["type"] == "pong"
+
+
+def test_new_jobs_of_an_address(come):
+    client, other = come("10.0.1.1"), come("10.0.1.2")
+    refused = None
+    for _ in range(2 * STARTS + 5):  # no more than the messages' bucket holds
+        answer = client.request(start())
+        if answer["type"] == "error":
+            refused = answer
+            break
+        client.send_json({"type": "cancel_job", "job_id": answer["job_id"]})
+    assert refused["code"] == "rate_limited" and refused["retryable"] is True
+    cancel(other, other.request(start()))
+    time.sleep(refused["details"]["retry_after_s"] + 0.05)
+    cancel(client, client.request(start()))
+
+
+def test_a_key_that_is_known_is_not_a_new_job(come):
+    client = come("10.0.2.1")
+    request = start(job_key="once")
+    seen = answers(client, [request] * (2 * STARTS + 5))
+    assert {answer["job_id"] for answer in seen if answer["type"] == "ack"} == {seen[0]["job_id"]}
+    assert all(answer["type"] == "ack" for answer in seen)
+    cancel(client, seen[0])
+
+
+def test_jobs_at_a_time(come):
+    many, few = come("10.0.3.1"), come("10.0.3.2")
+    jobs = [many.request(start()) for _ in range(JOBS)]
+    assert all(job["type"] == "ack" for job in jobs)
+    assert many.error(start(), "quota_exceeded")["retryable"] is True
+    others = [few.request(start()) for _ in range(ALL_JOBS - JOBS)]
+    assert all(job["type"] == "ack" for job in others)
+    assert few.error(start(), "queue_full")["retryable"] is True
+    cancel(many, jobs[0])
+    others.append(few.request(start()))
+    assert others[-1]["type"] == "ack"
+    cancel(many, *jobs[1:])
+    cancel(few, *others)
+
+
+def test_bytes_of_a_caller(limited, come, small):
+    client, other = come("10.0.4.1"), come("10.0.4.2")
+    large = client.request(start(BYTES * 6 // 10))
+    error = client.error(start(BYTES * 5 // 10), "quota_exceeded")
+    assert error["details"]["limit"] == BYTES and error["retryable"] is True
+    cancel(other, other.request(start(BYTES)))
+
+    # what isn't announced counts as it comes
+    job = client.start("probe", [None])
+    client.upload(job, bytes(BYTES * 3 // 10), frame=100_000)
+    client.finish(job).failed("unsupported_media", "corrupt_media")  # within the quota
+    job = client.start("probe", [None])
+    client.upload(job, bytes(BYTES * 5 // 10), frame=100_000)
+    client.finish(job).failed("quota_exceeded")
+
+    cancel(client, large)
+    limited.wait_idle()  # until their workers are gone the inputs are kept
+    cancel(client, client.request(start(BYTES)))
+    client.run("probe", small).completed()
