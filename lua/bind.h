@@ -25,11 +25,11 @@ struct pipeline_result;
 
 /* A file that the script declared. */
 struct bind_output {
-    int node;        /* of the plan; -1 for a text file */
-    char name[256];  /* text file: its name */
-    int text;        /* text file: registry reference of the string or function */
-    int64_t largest; /* a result larger than this is dropped, if otherwise is set; 0: none */
-    int otherwise;   /* reference of the function that declares the result to make then */
+    int node;                  /* of the plan; -1 for a text file */
+    char name[256];            /* text file: its name */
+    int text;                  /* text file: registry reference of the string or function */
+    int64_t largest, smallest; /* a result out of these is dropped, if otherwise is set; 0: none */
+    int otherwise;             /* reference of the function that declares the result to make then */
     bool each_picture;
 };
 

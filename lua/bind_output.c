@@ -16,8 +16,9 @@
 #define MAX_TAGS    100
 
 static const char *const field_names[] = {
-    "name",         "format", "metadata",        "chapters",  "faststart", "max_size",
-    "each_picture", "text",   "not_larger_than", "otherwise", "options",   NULL,
+    "name",      "format",       "metadata", "chapters",        "faststart",
+    "max_size",  "each_picture", "text",     "not_larger_than", "not_smaller_than",
+    "otherwise", "options",      NULL,
 };
 
 const char *const *bind_output_fields(void)
@@ -288,9 +289,12 @@ static void add_alternative(lua_State *L, int table, struct bind_output *declare
 {
     declared->otherwise = LUA_NOREF;
     declared->largest = size_field(L, table, "not_larger_than");
+    declared->smallest = size_field(L, table, "not_smaller_than");
     int type = push_field(L, table, "otherwise");
-    if ((declared->largest > 0) != (type == LUA_TFUNCTION)) {
-        luaL_error(L, "'not_larger_than' and 'otherwise' (a function) go together");
+    bool bounded = declared->largest > 0 || declared->smallest > 0;
+    if (bounded != (type == LUA_TFUNCTION)) {
+        luaL_error(L, "'not_larger_than' or 'not_smaller_than', and 'otherwise' (a function) go "
+                      "together");
     }
     if (type == LUA_TFUNCTION) {
         declared->otherwise = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -21,7 +21,7 @@
 #include "lua/operation_internal.h"
 
 #define PROGRESS_PERIOD_MS 250
-#define MAX_ALTERNATIVES   8  /* to a file that came out too large */
+#define MAX_ALTERNATIVES   8  /* to a file of an unwanted size */
 #define MAX_PROBED         20 /* files of one job that are opened again to be described */
 
 /* ---- numbers and paths ---- */
@@ -178,16 +178,23 @@ static int run_pipeline(struct job *job, const int *nodes, int count)
     return 0;
 }
 
-/* ---- a result that came out too large ---- */
+/* ---- a result of another size than was wanted ---- */
 
 struct alternative {
     struct job *job;
     int output;
-    int otherwise;   /* the function to call, then that of what it declared */
-    int64_t largest; /* what its result may be at most; 0: anything */
-    int64_t size;    /* of the file that was too large */
-    int input;       /* the input that is kept as it is, or -1 */
+    int otherwise;             /* the function to call, then that of what it declared */
+    int64_t largest, smallest; /* what its result may be; 0: anything */
+    int64_t size;              /* of the file that isn't */
+    int input;                 /* the input that is kept as it is, or -1 */
+    bool accepted;             /* the file is kept all the same */
 };
+
+static bool is_unfit(const struct alternative *alternative, int64_t size)
+{
+    return (alternative->largest > 0 && size > alternative->largest) ||
+           size < alternative->smallest;
+}
 
 /* The number of an input among the job's, from the input on top of the stack; -1 if it is none. */
 static int kept_input(lua_State *L, const struct bind *bind)
@@ -202,7 +209,7 @@ static int kept_input(lua_State *L, const struct bind *bind)
 }
 
 /* Calls `otherwise`, which gets the size that came out, and returns the table of an output, or an
- * input that is kept as it is. */
+ * input that is kept as it is, or nothing if a file that is small will do. */
 static int alternative_body(lua_State *L)
 {
     struct alternative *alternative = lua_touserdata(L, 1);
@@ -220,6 +227,11 @@ static int alternative_body(lua_State *L)
     if (alternative->input >= 0) {
         return 0;
     }
+    bool small = alternative->largest <= 0 || alternative->size <= alternative->largest;
+    if (lua_isnil(L, -1) && small) {
+        alternative->accepted = true;
+        return 0;
+    }
     if (!lua_istable(L, -1)) {
         return luaL_error(L,
                           "'otherwise' must return the table of an output or a whole input, "
@@ -233,6 +245,7 @@ static int alternative_body(lua_State *L)
         return luaL_error(L, "'otherwise' must return the table of one plain output");
     }
     alternative->largest = made.largest;
+    alternative->smallest = made.smallest;
     alternative->otherwise = made.otherwise;
     job->alternative = made.node;
     job->alternative_of = alternative->output;
@@ -261,30 +274,37 @@ static int keep_input(struct job *job, int output, int input)
     return code;
 }
 
-static int replace_large(struct job *job, int output)
+static int replace_unfit(struct job *job, int output)
 {
     struct alternative alternative = {
         .job = job,
         .output = output,
         .otherwise = job->bind.outputs[output].otherwise,
         .largest = job->bind.outputs[output].largest,
+        .smallest = job->bind.outputs[output].smallest,
         .input = -1,
     };
     int code = 0;
 
-    for (int tries = 0; code == 0 && alternative.largest > 0; tries++) {
+    for (int tries = 0; code == 0; tries++) {
         /* looked up each time: the list may have moved */
         struct job_file *file = find_file(job, output, 0);
-        if (!file || file->size <= alternative.largest) {
+        if (!file || !is_unfit(&alternative, file->size)) {
             break;
         }
         if (tries == MAX_ALTERNATIVES) {
+            bool small = file->size < alternative.smallest;
             return error_set(&job->outcome->error, ERROR_LIMIT_EXCEEDED,
-                             "'%s' is still larger than %lld bytes after %d tries", file->name,
-                             (long long)alternative.largest, tries);
+                             "'%s' is still %s than %lld bytes after %d tries", file->name,
+                             small ? "smaller" : "larger",
+                             (long long)(small ? alternative.smallest : alternative.largest),
+                             tries);
         }
         alternative.size = file->size;
         code = operation_run_lua(job, alternative_body, &alternative);
+        if (alternative.accepted) {
+            break;
+        }
         if (code == 0) {
             unlink(file->path); /* the other may have another name */
             file->done = false;
@@ -435,8 +455,8 @@ int operation_make_files(struct job *job)
         code = run_pipeline(job, nodes, count);
     }
     for (int i = 0; i < bind->output_count && code == 0; i++) {
-        if (bind->outputs[i].largest > 0) {
-            code = replace_large(job, i);
+        if (bind->outputs[i].node >= 0 && bind->outputs[i].otherwise != LUA_NOREF) {
+            code = replace_unfit(job, i);
         }
     }
     for (int i = 0; i < bind->output_count && code == 0; i++) {

@@ -745,6 +745,32 @@ static void test_alternative(void **state)
     operation_outcome_finish(&outcome);
 }
 
+/* A file that is too small is made anew, or kept after all. */
+static void test_too_small(void **state)
+{
+    (void)state;
+    struct operation_outcome outcome;
+    write_run("job:output { format = 'mp4', source.video:encode { codec = 'h264', crf = 51 },\n"
+              "  not_smaller_than = 1000000, otherwise = function(size)\n"
+              "    job:note('first ' .. tostring(size < 1000000))\n"
+              "    return { format = 'mp4', source.video:encode { codec = 'h264', crf = 1 },\n"
+              "      not_larger_than = 90000000, not_smaller_than = 80000000,\n"
+              "      otherwise = function() job:note('second') end }\n"
+              "  end }");
+    if (run_script(&outcome) != 0)
+        fail_msg("%s", outcome.error.message);
+    assert_int_equal(json_array_size(outcome.outputs), 1);
+    assert_string_equal(json_string_value(json_array_get(outcome.notes, 0)), "first true");
+    assert_string_equal(json_string_value(json_array_get(outcome.notes, 1)), "second");
+    operation_outcome_finish(&outcome);
+
+    /* what is too large can't be kept by saying nothing */
+    write_run("job:output { format = 'mp4', source.video:encode { codec = 'h264', crf = 1 },\n"
+              "  not_larger_than = 1000, otherwise = function() end }");
+    assert_int_equal(run_script(&outcome), ERROR_SCRIPT);
+    operation_outcome_finish(&outcome);
+}
+
 static void test_input_kept(void **state)
 {
     (void)state;
@@ -962,6 +988,7 @@ int main(void)
         cmocka_unit_test(test_name_of_an_unnamed_input),
         cmocka_unit_test(test_several_outputs),
         cmocka_unit_test(test_alternative),
+        cmocka_unit_test(test_too_small),
         cmocka_unit_test(test_input_kept),
         cmocka_unit_test(test_alternatives_in_a_row),
         cmocka_unit_test(test_palettes_and_options),
