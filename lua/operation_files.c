@@ -21,7 +21,7 @@
 #include "lua/operation_internal.h"
 
 #define PROGRESS_PERIOD_MS 250
-#define MAX_ALTERNATIVES   8  /* to a file of an unwanted size */
+#define MAX_ALTERNATIVES   10 /* to a file of an unwanted size */
 #define MAX_PROBED         20 /* files of one job that are opened again to be described */
 
 /* ---- numbers and paths ---- */

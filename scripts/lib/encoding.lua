@@ -45,6 +45,11 @@ function encoding.options(list)
   return list
 end
 
+-- The crf that makes the smallest files of the codec.
+function encoding.highest_crf(codec)
+  return highest_crf[codec]
+end
+
 -- What is wrong with a crf for the codec, or nil.
 function encoding.check_crf(codec, crf)
   local highest = highest_crf[codec]
@@ -74,9 +79,13 @@ end
 local rgb = { gbr = true, rgb = true, bgr = true, arg = true, abg = true, ["0rg"] = true,
   ["0bg"] = true, pal = true }
 
--- Encodes video that was made from the input's stream. `how`: codec, crf or bitrate, and speed.
+-- Encodes video that was made from the input's stream. `how`: codec, crf or bitrate (and whether it
+-- is to be met in two passes, where the encoder can), and speed.
 function encoding.video(video, stream, how)
   local settings = { codec = how.codec, crf = how.crf, bitrate = how.bitrate }
+  if how.two_passes and how.codec ~= "av1" then
+    settings.passes = 2
+  end
   local speed = how.speed or "medium"
   if how.codec == "h264" or how.codec == "hevc" then
     settings.preset = speed
@@ -140,12 +149,16 @@ function encoding.bitrate(level, codec, stream)
   end
 end
 
--- Encodes audio. `how`: codec, and any of bitrate, quality (qscale), sample_rate, channels.
+-- Encodes audio. `how`: codec, and any of bitrate, quality (qscale), sample_rate, channels; with
+-- `exact` also bitrates between those that the codec has steps for.
 function encoding.audio(stream, how)
   local channels = encoding.channels(how.codec, how.channels or stream.channels)
   local settings = {
     codec = how.codec, bitrate = how.bitrate, quality = how.quality, sample_rate = how.sample_rate,
   }
+  if how.exact and how.codec == "mp3" then
+    settings.abr = true
+  end
   if how.codec == "opus" or how.codec == "vorbis" then
     settings.layout = vorbis_layouts[channels]
   elseif channels ~= stream.channels then

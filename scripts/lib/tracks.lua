@@ -90,6 +90,16 @@ local function with_room(job, source, format)
   return list
 end
 
+-- True if the container takes every stream as it is.
+function tracks.can_copy_all(source, format)
+  for _, stream in ipairs(source.streams) do
+    if not is_chapter_track(source, stream) and not av.can_copy(stream, format) then
+      return false
+    end
+  end
+  return true
+end
+
 -- All streams of the source, in their order, as tracks for an output of the format. `make` has a
 -- function for each kind that needs more than keeping: video, audio, subtitle, picture, data. It
 -- gets the stream and its name; false leaves the stream out.
