@@ -2,6 +2,7 @@
  * A plan in words, one node a line. What is printed depends on the plan alone: no pointers, paths,
  * versions or defaults that differ between builds, so that tests can compare it.
  */
+#include <libavutil/pixdesc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,28 @@ const char *explain_node_name(const struct plan_node *node)
     return "";
 }
 
+/* What is unusual in a picture, since much is decided by it. */
+static void explain_picture(AVBPrint *text, const struct media_stream *stream)
+{
+    const char *pixels = av_get_pix_fmt_name(stream->pixel_format);
+    if (pixels && stream->pixel_format != AV_PIX_FMT_YUV420P) {
+        av_bprintf(text, " %s", pixels);
+    }
+    if (stream->frame_rate.num > 0) {
+        av_bprintf(text, " ");
+        explain_number(text, av_q2d(stream->frame_rate));
+        av_bprintf(text, " fps");
+    }
+    if (stream->rotation) {
+        av_bprintf(text, " rotated by %d", stream->rotation);
+    }
+    if (av_cmp_q(stream->sample_aspect_ratio, (AVRational){1, 1}) != 0) {
+        av_bprintf(text, " shown as %dx%d", stream->display_width, stream->display_height);
+    }
+    av_bprintf(text, "%s%s", stream->interlaced ? " interlaced" : "",
+               stream->color.hdr ? " HDR" : "");
+}
+
 void explain_stream(AVBPrint *text, const struct media_stream *stream)
 {
     av_bprintf(text, "%s %s",
@@ -81,14 +104,7 @@ void explain_stream(AVBPrint *text, const struct media_stream *stream)
         av_bprintf(text, " cover %dx%d", stream->width, stream->height);
     } else if (stream->kind == AVMEDIA_TYPE_VIDEO) {
         av_bprintf(text, " %dx%d", stream->width, stream->height);
-        if (stream->frame_rate.num > 0) {
-            av_bprintf(text, " ");
-            explain_number(text, av_q2d(stream->frame_rate));
-            av_bprintf(text, " fps");
-        }
-        if (stream->rotation) {
-            av_bprintf(text, " rotated by %d", stream->rotation);
-        }
+        explain_picture(text, stream);
     } else if (stream->kind == AVMEDIA_TYPE_AUDIO) {
         av_bprintf(text, " %d Hz %s", stream->sample_rate, stream->layout);
     }
