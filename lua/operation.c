@@ -241,6 +241,23 @@ static int build_plan(struct job *job)
     return outcome->error.code;
 }
 
+/* Text files are no part of the plan, but of what comes out. */
+static int explain_texts(const struct job *job, char **text)
+{
+    for (int i = 0; i < job->bind.output_count; i++) {
+        const struct bind_output *output = &job->bind.outputs[i];
+        char *longer = NULL;
+        if (output->node < 0 && asprintf(&longer, "%soutput %s: text\n", *text, output->name) < 0) {
+            return error_set(&job->outcome->error, ERROR_OUT_OF_MEMORY, "out of memory");
+        }
+        if (longer) {
+            free(*text);
+            *text = longer;
+        }
+    }
+    return 0;
+}
+
 static int explain(struct job *job)
 {
     struct operation_outcome *outcome = job->outcome;
@@ -259,7 +276,7 @@ static int explain(struct job *job)
             return code;
         }
     }
-    return 0;
+    return explain_texts(job, &outcome->explain_text);
 }
 
 static int make_outputs(struct job *job)
