@@ -93,7 +93,7 @@ local function encode(frames, options)
   local encoder = encoders[options.format]
   local settings = { codec = encoder.codec, pixel_format = encoder.pixels }
   if options.format == "jpg" then
-    settings.quality = 2 + (100 - options.quality) * 29 / 99
+    settings.quality = math.floor(200 + (100 - options.quality) * 2900 / 99 + 0.5) / 100
   elseif options.format == "webp" then
     settings.quality = options.quality
   end

@@ -111,7 +111,8 @@ def vfr_mkv(_clips, path):
 
 
 def odd_mkv(_clips, path):
-    ffmpeg(*picture("161x121", 25, 1), "-c:v", "ffv1", "-pix_fmt", "yuv420p", path)
+    ffmpeg(*picture("160x120", 25, 1), "-vf", "scale=161:121", "-c:v", "ffv1", "-pix_fmt",
+           "yuv420p", path)
 
 
 def anamorphic_mp4(_clips, path):
@@ -169,7 +170,7 @@ def cover_mp3(clips, path):
     cover = str(clips.folder / "mp3-cover.jpg")
     ffmpeg(*picture("120x90", 1, 1), "-frames:v", "1", cover)
     ffmpeg("-i", clips.speech(), "-i", cover, "-map", "0", "-map", "1", "-c:a", "libmp3lame",
-           "-b:a", "128k", "-ar", "44100", "-c:v", "copy", "-disposition:v", "attached_pic",
+           "-af", "apad", "-t", "3", "-b:a", "128k", "-ar", "44100", "-c:v", "copy", "-disposition:v", "attached_pic",
            "-metadata", "title=Speech", "-metadata", "artist=Nobody", path)
 
 
@@ -191,6 +192,26 @@ def truncated_mkv(clips, path):
 def truncated_mp4(clips, path):
     data = open(clips["clip.mp4"], "rb").read()
     open(path, "wb").write(data[:len(data) // 2])
+
+
+def web_webm(_clips, path):
+    ffmpeg(*picture("160x120", 25, 1), *tone(1), "-c:v", "libvpx-vp9", "-deadline", "realtime",
+           "-cpu-used", "8", "-c:a", "libopus", "-metadata:s:a:0", "language=eng", path)
+
+
+def old_avi(_clips, path):
+    ffmpeg(*picture("160x120", 25, 1), *tone(1), "-c:v", "mpeg4", "-c:a", "libmp3lame", path)
+
+
+def studio_mov(_clips, path):
+    """As cameras for editing write: 10-bit 4:2:2, each microphone a track."""
+    ffmpeg(*picture("160x120", 25, 1), *tone(1), *tone(1, frequency=880), "-map", "0:v", "-map",
+           "1:a", "-map", "2:a", "-c:v", "prores_ks", "-pix_fmt", "yuv422p10le", "-c:a",
+           "pcm_s24le", path)
+
+
+def song_m4a(_clips, path):
+    ffmpeg(*tone(1), "-c:a", "aac", "-metadata", "title=Song", "-metadata", "artist=Nobody", path)
 
 
 def live_webm(_clips, path):
@@ -226,6 +247,10 @@ MAKERS = {
     "surround.mkv": surround_mkv,
     "truncated.mkv": truncated_mkv,
     "truncated.mp4": truncated_mp4,
+    "web.webm": web_webm,
+    "old.avi": old_avi,
+    "studio.mov": studio_mov,
+    "song.m4a": song_m4a,
     "live.webm": live_webm,
     "garbage.bin": garbage_bin,
     "empty.mp4": empty_mp4,
