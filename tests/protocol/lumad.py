@@ -45,7 +45,7 @@ def wait_until(condition, seconds, what):
 
 
 class Server:
-    def __init__(self, binary, folder, **settings):
+    def __init__(self, binary, folder, wrapper=(), **settings):
         self.folder = str(folder)
         self.data = os.path.join(self.folder, "data")
         self.work = os.path.join(self.folder, "cwd")
@@ -65,7 +65,7 @@ class Server:
                                         "quarantine_size_mb=16",
                         **{name: str(value) for name, value in settings.items()}}
         with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen([binary], cwd=self.work, env=environment,
+            self.process = subprocess.Popen([*wrapper, binary], cwd=self.work, env=environment,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
         self.port, self.health_port = self.wait_for_start()
