@@ -470,14 +470,14 @@ static int publish_format(struct encode *encode, const AVFrame *frame)
     return code;
 }
 
-int encode_open(struct encode *encode, const AVFrame *frame)
+/* 0 or an AVERROR, unless the stage's error is set already. */
+static int try_open(struct encode *encode, const AVFrame *frame, AVDictionary **options)
 {
-    struct error *e = &encode->stage.task.error;
-    const AVCodec *encoder = encode->node->encoder;
-    AVDictionary *options = NULL;
-    encode->codec = avcodec_alloc_context3(encoder);
+    avcodec_free_context(&encode->codec);
+    av_dict_free(options);
+    encode->codec = avcodec_alloc_context3(encode->node->encoder);
     if (!encode->codec)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for an encoder");
+        return AVERROR(ENOMEM);
     set_common(encode);
     int code = 0;
     if (encode->spec.kind == AVMEDIA_TYPE_VIDEO) {
@@ -486,17 +486,26 @@ int encode_open(struct encode *encode, const AVFrame *frame)
         code = set_audio(encode, frame);
     }
     if (code >= 0)
-        code = collect_options(encode->node, &options);
-    if (code >= 0 && (code = passes_open(encode, &options)) < 0) {
-        av_dict_free(&options);
-        return code;
-    }
+        code = collect_options(encode->node, options);
     if (code >= 0)
-        code = set_x265_params(encode, frame, &options);
+        code = passes_open(encode, options);
     if (code >= 0)
-        code = avcodec_open2(encode->codec, encoder, &options);
+        code = set_x265_params(encode, frame, options);
+    return code >= 0 ? avcodec_open2(encode->codec, encode->node->encoder, options) : code;
+}
+
+int encode_open(struct encode *encode, const AVFrame *frame)
+{
+    struct error *e = &encode->stage.task.error;
+    const AVCodec *encoder = encode->node->encoder;
+    AVDictionary *options = NULL;
+    int code = try_open(encode, frame, &options);
+    if (code < 0 && passes_give_up(encode))
+        code = try_open(encode, frame, &options);
     const AVDictionaryEntry *unknown = av_dict_get(options, "", NULL, AV_DICT_IGNORE_SUFFIX);
-    if (code < 0 && encode->spec.kind == AVMEDIA_TYPE_VIDEO) {
+    if (code < 0 && e->code != ERROR_NONE) {
+        code = e->code;
+    } else if (code < 0 && encode->spec.kind == AVMEDIA_TYPE_VIDEO) {
         code = error_set_av(e, ERROR_ENCODE_FAILED, code, "encoder %s doesn't take %dx%d %s",
                             encoder->name, frame->width, frame->height,
                             av_get_pix_fmt_name(frame->format));

@@ -41,6 +41,7 @@ static const char *const endings[] = {
 struct pass_log {
     AVBPrint text;
     char *path; /* NULL where there is no file */
+    bool given_up;
 };
 
 struct passes {
@@ -178,7 +179,7 @@ int passes_open(struct encode *encode, AVDictionary **options)
 {
     struct run *run = encode->stage.run;
     struct pass_log *log = log_of(encode);
-    if (!log)
+    if (!log || log->given_up)
         return 0;
     struct error *e = &encode->stage.task.error;
     bool first = run->pass == RUN_FIRST;
@@ -200,6 +201,15 @@ int passes_open(struct encode *encode, AVDictionary **options)
     if (learning == LEARN_PARAMS)
         code = set_params(log, first, options);
     return code < 0 ? error_set(e, ERROR_OUT_OF_MEMORY, "no memory for two passes") : 0;
+}
+
+bool passes_give_up(struct encode *encode)
+{
+    struct pass_log *log = log_of(encode);
+    bool again = log && encode->stage.run->pass == RUN_SECOND && !log->given_up;
+    if (again)
+        log->given_up = true;
+    return again;
 }
 
 int passes_learn(struct encode *encode, bool ended)

@@ -31,6 +31,9 @@ const int *passes_nodes(const struct passes *passes, int *count);
 /* Of an encoder that is about to open, in either pass: its flags, and the options that lead it to
  * what it writes or reads. */
 int passes_open(struct encode *encode, AVDictionary **options);
+/* After an encoder didn't open: true if that may be because its rate is lower than what the first
+ * pass has seen lets it reach, which x264 refuses; it is then opened again, for one pass. */
+bool passes_give_up(struct encode *encode);
 /* In the first pass after each packet, and at the end: keeps what the encoder says. */
 int passes_learn(struct encode *encode, bool ended);
 

@@ -153,7 +153,8 @@ local function compress_to_size(job, source, codec, format, asked)
       return { bitrate = bitrate, two_passes = codec ~= "av1" }
     end, function(stream)
       if source.video then
-        return target.sound_beside(budget, stream, format), nil
+        local unknown = not stream.bit_rate and "the file doesn't tell its bitrate" or nil
+        return target.sound_beside(budget, stream, format), unknown
       end
       return target.sound_alone(stream, format, (rate or 0) / #source.audios), by_size
     end)

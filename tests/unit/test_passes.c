@@ -120,6 +120,22 @@ static void test_several_at_once(void **state)
     plan_destroy(&plan);
 }
 
+/* x264 opens no second pass for a rate that the first one shows to be out of reach. */
+static void test_a_rate_out_of_reach(void **state)
+{
+    (void)state;
+    int output;
+    struct plan *plan = two_pass_plan(
+        "libx264", (const char *[]){"bitrate", "1000", "passes", "2", "preset", "superfast", NULL},
+        &output);
+    struct pipeline_result result = run_good(plan);
+    assert_int_equal(result.files[0].tracks[0].packets, 100);
+    assert_int_equal(files_in_folder(), 2);
+    remove(output_file(output, 0));
+    pipeline_result_finish(&result);
+    plan_destroy(&plan);
+}
+
 static void test_a_cancel_leaves_nothing(void **state)
 {
     (void)state;
@@ -205,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_rate_is_met),
         cmocka_unit_test(test_several_at_once),
+        cmocka_unit_test(test_a_rate_out_of_reach),
         cmocka_unit_test(test_a_cancel_leaves_nothing),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_it_is_explained_and_priced),
