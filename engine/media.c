@@ -84,6 +84,11 @@ static int find_demuxer(const AVInputFormat **format, AVIOContext *io, const cha
     char name[32];
     probe_name(label, name, sizeof name);
     int code = av_probe_input_buffer2(io, format, name, NULL, 0, 0);
+    if (code >= 0 && *format && !listed((*format)->name, policy_demuxers())) {
+        /* A name that ends in .jpg speaks for a sequence of pictures more than a JPEG does. */
+        *format = NULL;
+        code = av_probe_input_buffer2(io, format, "input", NULL, 0, 0);
+    }
     if (code == AVERROR_EXIT || code == AVERROR(ENOMEM) || code == AVERROR(EIO))
         return error_set_av(e, ERROR_CORRUPT_MEDIA, code, "can't read '%s'", label);
     if ((code < 0 || !*format) && named_subtitles(label)) {

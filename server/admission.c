@@ -139,7 +139,8 @@ void admission_keep(struct job *job)
     job->kept_bytes = 0;
     for (int i = 0; i < job->input_count; i++) {
         const struct upload *upload = &job->uploads[i];
-        job->kept_bytes += upload->size >= 0 ? upload->size : upload->received;
+        if (!upload->linked) /* that one is kept for the other job already */
+            job->kept_bytes += upload->size >= 0 ? upload->size : upload->received;
     }
     struct server *server = job->server;
     account_keep(&server->accounts, job->caller, job->kept_bytes, seconds_now(server));

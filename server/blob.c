@@ -169,6 +169,17 @@ int blob_remove(const char *id)
     return unlink(path) < 0 ? -errno : 0;
 }
 
+int blob_link(const char *from, const char *to)
+{
+    char old[PATH_MAX], new[PATH_MAX];
+    int status = blob_path(from, old, sizeof(old));
+    if (status == 0)
+        status = blob_path(to, new, sizeof(new));
+    if (status < 0)
+        return status;
+    return link(old, new) < 0 ? -errno : 0;
+}
+
 static int blob_open(const char *id, int flags)
 {
     char path[PATH_MAX];

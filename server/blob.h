@@ -27,6 +27,8 @@ int blob_make_job(const char *job);
 int blob_remove_job(const char *job);
 /* Removes one blob. 0 or -errno. */
 int blob_remove(const char *id);
+/* A second name for a blob, which lives until both are removed. 0 or -errno. */
+int blob_link(const char *from, const char *to);
 
 /* The path of a blob; 0, or -EINVAL for an id that isn't one. */
 int blob_path(const char *id, char *path, size_t size);

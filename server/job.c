@@ -50,6 +50,7 @@ static void job_free(struct job *job)
     json_decref(job->inputs);
     json_decref(job->options);
     json_decref(job->metadata);
+    json_decref(job->linked);
     json_decref(job->made);
     json_decref(job->outputs);
     json_decref(job->word);
@@ -101,16 +102,21 @@ static bool fill(struct job *job, const struct session *session, const json_t *r
                     json_is_integer(size) ? json_integer_value(size) : -1);
         job->uploads[i].fetched = json_object_get(json_array_get(inputs, (size_t)i), "url");
     }
+    job_link_describe(job, request);
     return true;
 }
 
 /* Folder, then record: a folder without a record is swept at the next start. */
-static int store(const struct job *job, const char *job_key, struct problem *problem)
+static int store(struct job *job, const char *job_key, struct problem *problem)
 {
     int status = blob_make_job(job->id);
     if (status < 0) {
         return problem_set(problem, status == -ENOSPC ? "disk_full" : "internal",
                            "the job's folder can't be made: %s", strerror(-status));
+    }
+    if (job_link_inputs(job, problem) < 0) {
+        server_remove_folder(job->server, job->id);
+        return -1;
     }
     json_t *record = job_record(job, job_key);
     status = record ? journal_enqueue(job->server->journal, record) : -ENOMEM;
@@ -170,13 +176,14 @@ void job_begin(struct job *job)
 {
     for (int i = 0; i < job->input_count && !job_ended(job); i++) {
         struct upload *upload = &job->uploads[i];
-        if (upload->size != 0)
+        if (upload->size != 0 && !upload->linked)
             continue;
         char id[BLOB_ID_MAX];
         blob_id(id, job->id, BLOB_IN, i);
-        int fd = blob_open_write(id);
+        int fd = upload->linked ? -1 : blob_open_write(id);
         if (fd >= 0)
             close(fd);
+        upload->received = upload->written = upload->size;
         upload->complete = upload->done = true;
         job_upload_done(job, upload);
     }
@@ -295,7 +302,7 @@ void job_upload_done(struct job *job, struct upload *upload)
         scheduler_enqueue(job->server->scheduler, job);
         job->progress_news = true;
     }
-    if (!upload->fetched)
+    if (!upload->fetched && !upload->linked)
         acknowledge(job, upload);
     job_schedule(job);
 }

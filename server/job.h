@@ -54,6 +54,7 @@ struct job {
     json_t *inputs; /* as the client described them */
     json_t *options;
     json_t *metadata; /* NULL without */
+    json_t *linked;   /* inputs that are outputs of other jobs (job_link.c), NULL without */
     enum job_delivery deliver;
     bool push;    /* outputs go to the session that is attached now */
     bool deleted; /* a client wants nothing to be left of it */
@@ -111,6 +112,8 @@ void job_attach(struct job *job, struct session *session);
 /* Says and pushes what the session has missed; `received` is attach's list of outputs, NULL pushes
  * nothing. */
 void job_catch_up(struct job *job, const json_t *received);
+/* The entry of an output in a list of them, NULL if there is none. */
+const json_t *job_find_output(const json_t *outputs, json_int_t number);
 /* What `received` (attach's list) says of an output, at most its size; 0 if it doesn't. */
 int64_t job_received(const json_t *received, int output, int attempt, int64_t size);
 /* The session is gone: its jobs stay, for the grace or for good. */

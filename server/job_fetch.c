@@ -100,6 +100,8 @@ json_t *job_input_name(const struct job *job, int input)
     const json_t *described = json_array_get(job->inputs, (size_t)input);
     const char *url = json_string_value(json_object_get(described, "url"));
     char name[NAME_MAX_BYTES];
+    if (job->uploads[input].linked)
+        return json_incref(job_link_name(job, input));
     if (!url)
         return json_incref(json_object_get(described, "name"));
     return fetch_url_name(url, name, sizeof(name)) ? json_string(name) : NULL;

@@ -39,6 +39,13 @@ bool job_awaits_upload(const struct job *job);
 void job_fetch_begin(struct job *job);
 /* Adds to a progress message how far its fetches are; nothing without any. */
 void job_fetch_describe(const struct job *job, json_t *message);
+/* job_link.c */
+/* Takes up what a record knows of inputs that are outputs of other jobs. */
+void job_link_describe(struct job *job, const json_t *record);
+/* Makes them inputs. 0, or -1 with job_not_found, disk_full or internal. */
+int job_link_inputs(struct job *job, struct problem *problem);
+json_t *job_link_name(const struct job *job, int input); /* borrowed; NULL: not linked */
+
 /* What an input is called, for scripts and the names of outputs; NULL: nothing is known. */
 json_t *job_input_name(const struct job *job, int input);
 

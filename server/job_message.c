@@ -37,6 +37,8 @@ json_t *job_record(const struct job *job, const char *job_key)
                   "options", job->options, "delivery", delivery_names[job->deliver], "detach",
                   job->detach, "metadata", job->metadata, "state", state_names[job->state],
                   "attempt", job->attempt, "seq", 0, "created", job->created);
+    if (record && job->linked)
+        (void)json_object_set(record, "linked", job->linked);
     if (record && job_key)
         (void)json_object_set_new(record, "job_key", json_string(job_key));
     return record;
@@ -47,7 +49,7 @@ static json_t *upload_list(const struct job *job)
     json_t *list = json_array();
     for (int i = 0; i < job->input_count; i++) {
         const struct upload *upload = &job->uploads[i];
-        if (upload->fetched)
+        if (upload->fetched || upload->linked)
             continue;
         json_t *entry =
             json_pack("{s:i, s:I}", "input", i, "received", (json_int_t)upload->received);

@@ -137,6 +137,18 @@ void job_attach(struct job *job, struct session *session)
     session_remember(session, job->id);
 }
 
+const json_t *job_find_output(const json_t *outputs, json_int_t number)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach((json_t *)outputs, index, entry)
+    {
+        if (json_integer_value(json_object_get(entry, "index")) == number)
+            return entry;
+    }
+    return NULL;
+}
+
 int64_t job_received(const json_t *received, int output, int attempt, int64_t size)
 {
     size_t index;

@@ -11,7 +11,6 @@
 #include "engine/error.h"
 #include "lua/schema.h"
 #include "server/admission.h"
-#include "server/fetch.h"
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/log.h"
@@ -117,67 +116,6 @@ static int refuse_error(struct request *request, const struct error *error)
                          error->expected[0] ? error->expected : NULL);
 }
 
-static int check_input_count(struct request *request, const struct operation_entry *operation,
-                             size_t count)
-{
-    const struct config *config = &request->session->server->config;
-    char got[32], expected[64];
-    (void)snprintf(got, sizeof(got), "%zu", count);
-    if (count > (size_t)config->max_inputs) {
-        (void)snprintf(expected, sizeof(expected), "at most %" PRId64, config->max_inputs);
-        problem_set(&request->problem, "too_many_inputs", "a job has at most %" PRId64 " inputs",
-                    config->max_inputs);
-        return problem_place(&request->problem, "inputs", got, expected);
-    }
-    if (count >= (size_t)operation->inputs_min && count <= (size_t)operation->inputs_max)
-        return 0;
-    if (operation->inputs_min == operation->inputs_max) {
-        (void)snprintf(expected, sizeof(expected), "%d", operation->inputs_min);
-    } else {
-        (void)snprintf(expected, sizeof(expected), "%d to %d", operation->inputs_min,
-                       operation->inputs_max);
-    }
-    problem_set(&request->problem, "invalid_input", "%s takes %s input%s", operation->name,
-                expected, strcmp(expected, "1") == 0 ? "" : "s");
-    return problem_place(&request->problem, "inputs", got, expected);
-}
-
-static int check_input_kinds(struct request *request, const json_t *inputs)
-{
-    const struct config *config = &request->session->server->config;
-    size_t index;
-    json_t *input;
-    json_array_foreach((json_t *)inputs, index, input)
-    {
-        char path[64];
-        const char *kind = json_string_value(json_object_get(input, "kind"));
-        json_int_t size = json_integer_value(json_object_get(input, "size"));
-        if (strcmp(kind, "url") == 0) {
-            const char *url = json_string_value(json_object_get(input, "url"));
-            (void)snprintf(path, sizeof(path), "inputs[%zu].url", index);
-            if (fetcher_check(request->session->server->fetcher, url, &request->problem) < 0)
-                return problem_place(&request->problem, path, NULL, NULL);
-            continue;
-        }
-        if (strcmp(kind, "upload") != 0) {
-            (void)snprintf(path, sizeof(path), "inputs[%zu].kind", index);
-            problem_set(&request->problem, "invalid_input",
-                        "this server takes uploads and URLs, no input of kind %s", kind);
-            return problem_place(&request->problem, path, kind, "upload or url");
-        }
-        if (size > config->max_upload) {
-            char got[32], expected[64];
-            (void)snprintf(path, sizeof(path), "inputs[%zu].size", index);
-            (void)snprintf(got, sizeof(got), "%lld", (long long)size);
-            (void)snprintf(expected, sizeof(expected), "at most %" PRId64, config->max_upload);
-            problem_set(&request->problem, "upload_too_large",
-                        "an input has at most %" PRId64 " bytes", config->max_upload);
-            return problem_place(&request->problem, path, got, expected);
-        }
-    }
-    return 0;
-}
-
 static int check_options(struct request *request, const struct operation_entry *operation)
 {
     struct error error = {0};
@@ -196,8 +134,8 @@ static int start_job(struct request *request, json_t *inputs)
     struct operation_entry operation;
     if (!operations_find(session->server->operations, name, &operation))
         return refuse_operation(request, name);
-    if (check_input_count(request, &operation, json_array_size(inputs)) < 0 ||
-        check_input_kinds(request, inputs) < 0 || check_options(request, &operation) < 0 ||
+    if (request_check_inputs(request, &operation, inputs) < 0 ||
+        check_options(request, &operation) < 0 ||
         admission_job(session, inputs, &request->problem) < 0)
         return -1;
     struct job *job = job_create(session, request->message, inputs, &request->problem);

@@ -25,7 +25,15 @@ int request_answer(const struct request *request, json_t *message);
 /* A text field of the message, or NULL. */
 const char *request_text(const struct request *request, const char *name);
 
+/* request_inputs.c */
+struct operation_entry;
+/* Whether the operation takes such inputs, and each of them can be had. 0, or -1. */
+int request_check_inputs(struct request *request, const struct operation_entry *operation,
+                         const json_t *inputs);
+
 /* request_jobs.c */
+/* The record of a job, NULL if there is none that the session may know of. */
+const json_t *request_record(const struct session *session, const char *id);
 int request_cancel_job(struct request *request);
 int request_attach(struct request *request);
 int request_fetch(struct request *request);

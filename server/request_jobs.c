@@ -28,12 +28,17 @@ static bool foreign(const struct session *session, const json_t *record)
            (!caller || strcmp(caller, session->caller) != 0);
 }
 
+const json_t *request_record(const struct session *session, const char *id)
+{
+    const json_t *record = journal_get(session->server->journal, id);
+    return record && !foreign(session, record) ? record : NULL;
+}
+
 /* The record that the message's job_id names; NULL with the problem. */
 static const json_t *find(struct request *request)
 {
-    const struct session *session = request->session;
-    const json_t *record = journal_get(session->server->journal, request_text(request, "job_id"));
-    if (record && !foreign(session, record))
+    const json_t *record = request_record(request->session, request_text(request, "job_id"));
+    if (record)
         return record;
     (void)refuse_job(request);
     return NULL;
@@ -157,18 +162,6 @@ int request_attach(struct request *request)
 
 /* ---- fetch ---- */
 
-static const json_t *output_entry(const json_t *outputs, json_int_t number)
-{
-    size_t index;
-    json_t *entry;
-    json_array_foreach((json_t *)outputs, index, entry)
-    {
-        if (json_integer_value(json_object_get(entry, "index")) == number)
-            return entry;
-    }
-    return NULL;
-}
-
 static int deliveries(const struct session *session)
 {
     int count = 0;
@@ -222,7 +215,7 @@ int request_fetch(struct request *request)
     const struct job *job = job_find(request->session->server, request_text(request, "job_id"));
     const json_t *outputs = job ? job->outputs : json_object_get(record, "outputs");
     json_int_t number = json_integer_value(json_object_get(request->message, "output"));
-    const json_t *entry = output_entry(outputs, number);
+    const json_t *entry = job_find_output(outputs, number);
     if (!entry && job && !job_ended(job)) {
         return problem_set(&request->problem, "output_not_ready",
                            "output %lld is not made yet, or will not be", (long long)number);

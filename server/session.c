@@ -359,9 +359,10 @@ static struct upload *find_upload(struct session *session, const struct frame_up
         problem_place(problem, "input", NULL, NULL);
         return NULL;
     }
-    if (job->uploads[frame->input].fetched) {
-        problem_set(problem, "invalid_header", "input %d comes from a URL, not from a client",
-                    frame->input);
+    const struct upload *upload = &job->uploads[frame->input];
+    if (upload->fetched || upload->linked) {
+        problem_set(problem, "invalid_header", "input %d comes from %s, not from a client",
+                    frame->input, upload->linked ? "another job" : "a URL");
         problem_place(problem, "input", NULL, NULL);
         return NULL;
     }

@@ -30,6 +30,7 @@ struct upload {
     bool stopped;  /* the job has ended */
 
     bool fetched;        /* from a URL: no session sends it */
+    bool linked;         /* an output of another job: it is there from the start */
     int64_t expected;    /* by what the other side says; negative: it doesn't */
     struct fetch *fetch; /* that brings it now; NULL: none */
 
