@@ -317,9 +317,22 @@ static void describe_audio(struct media_stream *out, const AVStream *stream)
         par->bits_per_raw_sample ? par->bits_per_raw_sample : av_get_bits_per_sample(par->codec_id);
 }
 
-static void describe_stream(struct media_stream *out, AVFormatContext *context, AVStream *stream)
+/* Copies what a stream's description points to into the media's holder. */
+static AVStream *keep_stream(AVFormatContext *holder, const AVStream *stream)
 {
-    const AVCodecParameters *par = stream->codecpar;
+    AVStream *kept = avformat_new_stream(holder, NULL);
+    if (!kept || avcodec_parameters_copy(kept->codecpar, stream->codecpar) < 0 ||
+        av_dict_copy(&kept->metadata, stream->metadata, 0) < 0)
+        return NULL;
+    if (stream->attached_pic.size > 0 && av_packet_ref(&kept->attached_pic, &stream->attached_pic))
+        return NULL;
+    return kept;
+}
+
+static void describe_stream(struct media_stream *out, AVFormatContext *context, AVStream *stream,
+                            const AVStream *kept)
+{
+    const AVCodecParameters *par = kept->codecpar;
     const AVCodecDescriptor *codec = avcodec_descriptor_get(par->codec_id);
     const char *profile = avcodec_profile_name(par->codec_id, par->profile);
     *out = (struct media_stream){
@@ -337,11 +350,12 @@ static void describe_stream(struct media_stream *out, AVFormatContext *context, 
         .sample_aspect_ratio = {1, 1},
         .frame_rate = {0, 1},
         .color = {"", "", "", "", false, false},
-        .language = tag_value(stream->metadata, "language"),
-        .title = tag_value(stream->metadata, "title"),
+        .language = tag_value(kept->metadata, "language"),
+        .title = tag_value(kept->metadata, "title"),
         .disposition = stream->disposition,
-        .metadata = stream->metadata,
+        .metadata = kept->metadata,
         .parameters = par,
+        .picture = kept->attached_pic.size > 0 ? &kept->attached_pic : NULL,
     };
     if (par->codec_tag)
         av_fourcc_make_string(out->codec_tag, par->codec_tag);
@@ -349,6 +363,37 @@ static void describe_stream(struct media_stream *out, AVFormatContext *context, 
         describe_video(out, context, stream);
     if (out->kind == AVMEDIA_TYPE_AUDIO)
         describe_audio(out, stream);
+}
+
+static int describe_streams(struct media *media, AVFormatContext *context)
+{
+    for (unsigned i = 0; i < context->nb_streams; i++) {
+        const AVStream *kept = keep_stream(media->holder, context->streams[i]);
+        if (!kept)
+            return AVERROR(ENOMEM);
+        describe_stream(&media->streams[i], context, context->streams[i], kept);
+        media->stream_count++;
+    }
+    return 0;
+}
+
+static int describe_chapters(struct media *media, const AVFormatContext *context)
+{
+    for (unsigned i = 0; i < context->nb_chapters; i++) {
+        const AVChapter *chapter = context->chapters[i];
+        AVDictionary *tags = NULL;
+        if (av_dict_copy(&tags, chapter->metadata, 0) < 0) {
+            av_dict_free(&tags);
+            return AVERROR(ENOMEM);
+        }
+        media->chapters[media->chapter_count++] = (struct media_chapter){
+            .start = to_seconds(chapter->start, chapter->time_base),
+            .end = to_seconds(chapter->end, chapter->time_base),
+            .title = tag_value(tags, "title"),
+            .metadata = tags,
+        };
+    }
+    return 0;
 }
 
 int media_describe(struct media **out, AVFormatContext *context, const char *label, struct error *e)
@@ -359,32 +404,22 @@ int media_describe(struct media **out, AVFormatContext *context, const char *lab
         media->streams = calloc(context->nb_streams + 1, sizeof *media->streams);
         media->chapters = calloc(context->nb_chapters + 1, sizeof *media->chapters);
         media->label = av_strdup(label);
+        media->holder = avformat_alloc_context();
     }
-    if (!media || !media->streams || !media->chapters || !media->label) {
+    if (!media || !media->streams || !media->chapters || !media->label || !media->holder ||
+        av_dict_copy(&media->holder->metadata, context->metadata, 0) < 0 ||
+        describe_streams(media, context) < 0 || describe_chapters(media, context) < 0) {
         media_destroy(out);
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory to describe '%s'", label);
     }
+    media->metadata = media->holder->metadata;
     media->format = context->iformat->name;
-    media->brand = tag_value(context->metadata, "major_brand");
+    media->brand = tag_value(media->metadata, "major_brand");
     media->duration = to_seconds(context->duration, AV_TIME_BASE_Q);
     media->start = to_seconds(context->start_time, AV_TIME_BASE_Q);
     media->size = avio_size(context->pb);
     media->size = media->size < 0 ? -1 : media->size;
     media->bit_rate = context->bit_rate;
-    media->metadata = context->metadata;
-    media->stream_count = (int)context->nb_streams;
-    for (int i = 0; i < media->stream_count; i++)
-        describe_stream(&media->streams[i], context, context->streams[i]);
-    media->chapter_count = (int)context->nb_chapters;
-    for (int i = 0; i < media->chapter_count; i++) {
-        const AVChapter *chapter = context->chapters[i];
-        media->chapters[i] = (struct media_chapter){
-            .start = to_seconds(chapter->start, chapter->time_base),
-            .end = to_seconds(chapter->end, chapter->time_base),
-            .title = tag_value(chapter->metadata, "title"),
-            .metadata = chapter->metadata,
-        };
-    }
     return 0;
 }
 
@@ -392,9 +427,12 @@ void media_destroy(struct media **media)
 {
     if (!*media)
         return;
+    for (int i = 0; i < (*media)->chapter_count; i++)
+        av_dict_free((AVDictionary **)&(*media)->chapters[i].metadata);
     free((*media)->streams);
     free((*media)->chapters);
     av_free((char *)(*media)->label);
+    avformat_free_context((*media)->holder);
     free(*media);
     *media = NULL;
 }

@@ -54,8 +54,9 @@ struct media_stream {
 
     const char *language, *title;
     int disposition;              /* AV_DISPOSITION_* */
-    const AVDictionary *metadata; /* borrowed from the media */
+    const AVDictionary *metadata; /* borrowed from the media, as are the others */
     const AVCodecParameters *parameters;
+    const AVPacket *picture; /* an attached picture's only packet, else NULL */
 };
 
 struct media_chapter {
@@ -77,6 +78,7 @@ struct media {
     int chapter_count;
     struct media_stream *streams;
     int stream_count;
+    AVFormatContext *holder; /* never opened: owns what the others borrow */
 };
 
 /* Opens and probes an input with the engine's format and codec lists and bounds (see policy.h).
@@ -86,7 +88,7 @@ int media_open_context(AVFormatContext **context, struct io_reader *reader, cons
                        atomic_int *cancel, _Atomic int64_t *position, struct error *e);
 void media_close_context(AVFormatContext **context);
 
-/* Describes an open demuxer. The result borrows from the context, which must outlive it. */
+/* Describes an open demuxer. The result keeps nothing of the context, which may be closed. */
 int media_describe(struct media **out, AVFormatContext *context, const char *label,
                    struct error *e);
 void media_destroy(struct media **media);

@@ -109,12 +109,9 @@ static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_e
         if (!encoded)
             track->demuxer = media->format;
         code = copy_tags(&track->tags, stream->metadata, encoded);
-        const AVPacket *picture = &plan->nodes[type.source_node]
-                                       ->file->context->streams[type.source_stream]
-                                       ->attached_pic;
         bool files = strcmp(mux->node->format->muxer, "matroska") == 0;
-        if (code >= 0 && track->cover && !encoded && files && picture->size > 0)
-            code = prepare_cover(track, picture, stream->parameters->codec_id);
+        if (code >= 0 && track->cover && !encoded && files && stream->picture)
+            code = prepare_cover(track, stream->picture, stream->parameters->codec_id);
     }
     track->sparse =
         track->cover || (track->kind != AVMEDIA_TYPE_VIDEO && track->kind != AVMEDIA_TYPE_AUDIO);
@@ -272,7 +269,7 @@ static const char *needed_filter(const struct mux *mux, const struct mux_track *
 {
     enum AVCodecID codec = format->stream->codecpar->codec_id;
     bool wants_header = (mux->context->oformat->flags & AVFMT_GLOBALHEADER) != 0;
-    if (track->node->kind == PLAN_COPY) {
+    if (track->node->kind != PLAN_ENCODE) {
         /* Two frames in one packet are a habit of AVI. */
         bool avi = strcmp(track->demuxer, "avi") == 0;
         bool to_avi = strcmp(mux->context->oformat->name, "avi") == 0;

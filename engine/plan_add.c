@@ -54,6 +54,19 @@ static int file_open(struct plan *plan, struct plan_file *file, struct error *e)
     return 0;
 }
 
+/* An open demuxer keeps its index and buffers; of many inputs only the first stay open. */
+static void close_further(const struct plan *plan, struct plan_file *file)
+{
+    enum { MOST_OPEN = 4 };
+    int open = 0;
+    for (int i = 0; i < plan->file_count; i++) {
+        open += plan->files[i]->context != NULL;
+    }
+    if (open > MOST_OPEN) {
+        media_close_context(&file->context);
+    }
+}
+
 /* Takes the file into the plan in any case, so that plan_destroy() closes what was opened. */
 static int file_adopt(struct plan *plan, struct plan_file *file, struct error *e)
 {
@@ -97,6 +110,7 @@ int plan_add_input(struct plan *plan, const char *path, const char *label, atomi
         plan_node_free(node);
         return code;
     }
+    close_further(plan, file);
     node->file = file;
     node->pad_count = file->media->stream_count;
     node->start = 0;

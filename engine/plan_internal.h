@@ -13,17 +13,18 @@
 #include "engine/formats.h"
 #include "engine/plan.h"
 
-/* One opened file; shared by the input node, its ranges and its picks. The first pipeline that
- * reads it takes over `context` (already probed, at its beginning); others open again on path. */
+/* One file; shared by the input node, its ranges and its picks. The first task that reads it takes
+ * over `context` (already probed, at its beginning), if the plan has kept it open: of many inputs
+ * only the first few are. Others open again on path. */
 struct plan_file {
     char *path;
     char *label;
     struct io_reader *reader;
-    AVFormatContext *context; /* lives as long as the plan: media borrows from it */
+    AVFormatContext *context; /* may be NULL */
     struct media *media;
     double start; /* seconds: earliest timestamp of its streams; time 0 of ranges and picks */
     atomic_int *cancel;
-    bool taken; /* a run has read from context: later ones open their own */
+    atomic_bool taken; /* somebody has read from context: others open their own */
 };
 
 struct plan_settings { /* options as given, in order */
@@ -50,6 +51,14 @@ struct plan_node {
 
     const AVCodec *encoder; /* encode */
     char *bsf;              /* copy */
+
+    /* sequence: inputs are its segments */
+    double *durations; /* of each, NAN: as long as it is */
+    bool packets;      /* they are copies and encodes */
+    enum AVMediaType kind_of_track;
+    enum AVCodecID codec; /* of packets */
+    AVRational time_base; /* of packets */
+    int delay;            /* of packets: by how many decoding runs ahead of showing */
 
     struct plan_settings settings; /* filter, palette, encode, copy, output */
 

@@ -1,9 +1,10 @@
 /*
  * Contexts on the plan's files, one for each task that reads.
  *
- * The plan's own context has been probed already and stands at the beginning, so the first task
- * that reads a file gets it; everybody else opens the path again. All of it happens on the thread
- * that calls pipeline_run(), before any task runs.
+ * A context that the plan has kept has been probed already and stands at the beginning, so the
+ * first task that reads the file gets it; everybody else opens the path again. It happens on the
+ * thread that calls pipeline_run(), before any task runs, and on those of sequences, which open the
+ * inputs of one segment after the other.
  */
 #include <math.h>
 
@@ -15,10 +16,9 @@
 int source_open(struct source *source, struct run *run, struct plan_file *file, struct error *e)
 {
     *source = (struct source){.file = file};
-    if (!file->taken) {
-        file->taken = true;
+    if (file->context && !atomic_exchange(&file->taken, true)) {
         source->context = file->context;
-        io_watch(source->context->pb, &run->cancel);
+        io_watch(source->context->pb, run->cancel);
         return 0;
     }
     int code = io_reader_open_file(&source->reader, file->path, file->label, e);
@@ -33,7 +33,7 @@ int source_open(struct source *source, struct run *run, struct plan_file *file, 
         io_reader_close(&source->reader);
         return code;
     }
-    io_watch(source->context->pb, &run->cancel);
+    io_watch(source->context->pb, run->cancel);
     return 0;
 }
 
