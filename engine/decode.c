@@ -9,13 +9,13 @@
  */
 #include <libavutil/avutil.h>
 #include <libavutil/channel_layout.h>
-#include <libavutil/samplefmt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/compat.h"
 #include "engine/pipeline_internal.h"
+#include "engine/sound.h"
 #include "engine/turn.h"
 
 /* Room in front: packets are small, so bytes bound them. */
@@ -143,24 +143,6 @@ static void time_picture(struct decode *decode, AVFrame *frame)
 
 /* ---- the range ---- */
 
-/* Drops `skip` samples from the front by moving the data pointers. */
-static void skip_samples(AVFrame *frame, int skip)
-{
-    int bytes = av_get_bytes_per_sample(frame->format);
-    int planes = frame->ch_layout.nb_channels;
-    if (!av_sample_fmt_is_planar(frame->format)) {
-        bytes *= planes;
-        planes = 1;
-    }
-    for (int i = 0; i < planes; i++)
-        frame->extended_data[i] += (ptrdiff_t)skip * bytes;
-    for (int i = 0; i < planes && i < AV_NUM_DATA_POINTERS; i++)
-        frame->data[i] = frame->extended_data[i];
-    frame->nb_samples -= skip;
-    frame->pts += skip;
-    compat_frame_set_duration(frame, frame->nb_samples);
-}
-
 enum cut { CUT_KEEP, CUT_DROP, CUT_END };
 
 static enum cut cut_audio(const struct decode *decode, AVFrame *frame)
@@ -173,7 +155,7 @@ static enum cut cut_audio(const struct decode *decode, AVFrame *frame)
     if (frame->pts + frame->nb_samples <= 0)
         return CUT_DROP;
     if (frame->pts < 0)
-        skip_samples(frame, (int)-frame->pts);
+        sound_skip(frame, (int)-frame->pts);
     if (stop < frame->pts + frame->nb_samples)
         frame->nb_samples = (int)(stop - frame->pts);
     compat_frame_set_duration(frame, frame->nb_samples);

@@ -85,10 +85,9 @@ static void find_uses(struct demux *demux, int node)
     const struct run *run = demux->stage.run;
     for (int i = 0; i < run->plan->node_count; i++) {
         const struct plan_node *user = run->plan->nodes[i];
-        if (!run->reached[i] || user->kind == PLAN_OUTPUT || user->kind == PLAN_PICK)
-            continue;
         for (int k = 0; k < user->input_count; k++) {
-            if (user->inputs[k].node != node || user->inputs[k].pad >= demux->stream_count)
+            if (user->inputs[k].node != node || user->inputs[k].pad >= demux->stream_count ||
+                !run_uses(run, i, k))
                 continue;
             struct demux_stream *stream = &demux->streams[user->inputs[k].pad];
             stream->wanted = true;

@@ -637,6 +637,8 @@ static const struct frame_spec *consumer_spec(const struct run *run, int node)
         return measure_spec(consumer);
     case PLAN_PALETTE:
         return palettize_spec(consumer);
+    case PLAN_SEQUENCE:
+        return segment_spec(consumer);
     default:
         return encode_spec(consumer);
     }
@@ -671,7 +673,7 @@ static int collect(struct filter *filter, int component, const int *consumers, i
     }
     for (int i = 0; i < consumer_count; i++) {
         struct filter_output *output = &filter->outputs[filter->output_count++];
-        output->edge = run->plan->nodes[consumers[i]]->inputs[0];
+        output->edge = run_feed_edge(run, consumers[i]);
         if (frame_spec_copy(&output->spec, consumer_spec(run, consumers[i])) < 0)
             return ERROR_OUT_OF_MEMORY;
     }

@@ -1,9 +1,8 @@
 /*
- * Running a plan: the stages that its outputs need, connected, started, watched and taken down.
+ * Running a plan: its stages (stages.c) started, watched and taken down.
  *
- * Everything is made on the calling thread, sources first, so that a stage finds the ports that
- * it reads from. The calling thread then only wakes for progress, pause and cancel; the end of
- * the last task wakes it at once.
+ * The calling thread only wakes for progress, pause and cancel; the end of the last task wakes it
+ * at once.
  */
 #include "engine/pipeline.h"
 
@@ -75,8 +74,6 @@ int run_scratch(struct run *run, char *path, size_t size, struct error *e)
     return 0;
 }
 
-/* ---- from plan to stages ---- */
-
 static const struct plan_node *node_of(const struct run *run, int node)
 {
     return run->plan->nodes[node];
@@ -87,247 +84,29 @@ static bool reached(const struct run *run, int node, enum plan_kind kind)
     return run->reached[node] && node_of(run, node)->kind == kind;
 }
 
-static bool is_subtitle(const struct run *run, int node)
-{
-    return node_of(run, node)->encoder->type == AVMEDIA_TYPE_SUBTITLE;
-}
-
-/* What is needed of each pad of an input node: bit 0 packets, bit 1 frames. */
-enum { NEEDS_PACKETS = 1, NEEDS_FRAMES = 2 };
-
-static int pad_needs(const struct run *run, int node, int pad)
-{
-    int needs = 0;
-    for (int i = 0; i < run->plan->node_count; i++) {
-        const struct plan_node *user = node_of(run, i);
-        if (!run->reached[i] || user->kind == PLAN_OUTPUT || user->kind == PLAN_PICK)
-            continue;
-        for (int k = 0; k < user->input_count; k++) {
-            if (user->inputs[k].node != node || user->inputs[k].pad != pad)
-                continue;
-            bool packets =
-                user->kind == PLAN_COPY || (user->kind == PLAN_ENCODE && is_subtitle(run, i));
-            needs |= packets ? NEEDS_PACKETS : NEEDS_FRAMES;
-        }
-    }
-    return needs;
-}
-
-static int make_input(struct run *run, int node, struct error *e)
-{
-    const struct plan_node *input = node_of(run, node);
-    struct run_node *entry = &run->nodes[node];
-    int needs = 0;
-    for (int i = 0; i < input->pad_count; i++)
-        needs |= pad_needs(run, node, i);
-    if (!needs) /* only picked from */
-        return 0;
-    entry->packets = calloc((size_t)input->pad_count, sizeof(struct port *));
-    entry->frames = calloc((size_t)input->pad_count, sizeof(struct port *));
-    if (!entry->packets || !entry->frames)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    int code = demux_create(run, node, &entry->stage, e);
-    for (int i = 0; i < input->pad_count && code == 0; i++)
-        entry->packets[i] = &entry->stage->task.ports[i];
-    for (int i = 0; i < input->pad_count && code == 0; i++) {
-        struct stage *decode = NULL;
-        if (!(pad_needs(run, node, i) & NEEDS_FRAMES))
-            continue;
-        code = decode_create(run, node, i, &decode, e);
-        if (code == 0)
-            entry->frames[i] = &decode->task.ports[0];
-    }
-    return code;
-}
-
-/* One stage for all pick nodes of a file; its ports are in the nodes' order. */
-static int make_picks(struct run *run, struct plan_file *file, struct error *e)
-{
-    struct stage *stage = NULL;
-    int port = 0;
-    for (int i = 0; i < run->plan->node_count; i++) {
-        if (!reached(run, i, PLAN_PICK) || node_of(run, i)->file != file)
-            continue;
-        int code = stage ? 0 : pick_create(run, file, &stage, e);
-        if (code < 0)
-            return code;
-        run->nodes[i].stage = stage;
-        run->nodes[i].frames = calloc(1, sizeof(struct port *));
-        if (!run->nodes[i].frames)
-            return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-        run->nodes[i].frames[0] = &stage->task.ports[port++];
-    }
-    return 0;
-}
-
-/* Encoders are made before the filters, which ask them what they take. */
-static int make_encode(struct run *run, int node, struct error *e)
-{
-    struct run_node *entry = &run->nodes[node];
-    int code = is_subtitle(run, node) ? subtitle_create(run, node, &entry->stage, e)
-                                      : encode_create(run, node, &entry->stage, e);
-    if (code < 0)
-        return code;
-    entry->packets = calloc(1, sizeof(struct port *));
-    if (!entry->packets)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    entry->packets[0] = &entry->stage->task.ports[0];
-    return 0;
-}
-
-static int make_measure(struct run *run, int node, struct error *e)
-{
-    return measure_create(run, node, &run->nodes[node].stage, e);
-}
-
-static int make_palette(struct run *run, int node, struct error *e)
-{
-    struct run_node *entry = &run->nodes[node];
-    int code = palettize_create(run, node, &entry->stage, e);
-    if (code < 0)
-        return code;
-    entry->frames = calloc(1, sizeof(struct port *));
-    if (!entry->frames)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    entry->frames[0] = &entry->stage->task.ports[0];
-    return 0;
-}
-
-static struct port *find_feed(const struct run *run, int node)
-{
-    struct plan_edge edge = node_of(run, node)->inputs[0];
-    return run->nodes[node].feed ? run->nodes[node].feed : run->nodes[edge.node].frames[edge.pad];
-}
-
-static int feed_measure(struct run *run, int node, struct error *e)
-{
-    return measure_connect(run->nodes[node].stage, find_feed(run, node), e);
-}
-
-static int feed_palette(struct run *run, int node, struct error *e)
-{
-    struct run_node *entry = &run->nodes[node];
-    entry->feed = find_feed(run, node);
-    return task_connect(entry->feed, &entry->stage->task, 0, e);
-}
-
-static int feed_encode(struct run *run, int node, struct error *e)
-{
-    struct run_node *entry = &run->nodes[node];
-    if (is_subtitle(run, node))
-        return 0;
-    entry->feed = find_feed(run, node);
-    int code = task_connect(entry->feed, &entry->stage->task, 0, e);
-    if (code == 0 && run->pass == RUN_FIRST)
-        code = encode_schedule(entry->stage, entry->feed, e);
-    return code;
-}
-
-/* ---- filters that hang together ---- */
-
-static void spread_component(struct run *run, int from, int component)
-{
-    bool changed = true;
-    run->nodes[from].component = component;
-    while (changed) {
-        changed = false;
-        for (int i = 0; i < run->plan->node_count; i++) {
-            if (!reached(run, i, PLAN_FILTER))
-                continue;
-            const struct plan_node *node = node_of(run, i);
-            for (int k = 0; k < node->input_count; k++) {
-                int other = node->inputs[k].node;
-                if (!reached(run, other, PLAN_FILTER))
-                    continue;
-                struct run_node *a = &run->nodes[i], *b = &run->nodes[other];
-                if ((a->component == component) != (b->component == component)) {
-                    a->component = b->component = component;
-                    changed = true;
-                }
-            }
-        }
-    }
-}
-
-static int make_filter(struct run *run, int component, struct error *e)
-{
-    int *consumers = calloc((size_t)run->plan->node_count, sizeof *consumers);
-    if (!consumers)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    int count = 0;
-    for (int i = 0; i < run->plan->node_count; i++) {
-        if ((reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE) ||
-             reached(run, i, PLAN_PALETTE)) &&
-            run->nodes[node_of(run, i)->inputs[0].node].component == component)
-            consumers[count++] = i;
-    }
-    struct stage *stage = NULL;
-    int code = filter_create(run, component, consumers, count, &stage, e);
-    free(consumers);
-    return code;
-}
-
-static int make_filters(struct run *run, struct error *e)
-{
-    int component = 0, code = 0;
-    for (int i = 0; i < run->plan->node_count && code == 0; i++) {
-        if (!reached(run, i, PLAN_FILTER) || run->nodes[i].component)
-            continue;
-        spread_component(run, i, ++component);
-        code = make_filter(run, component, e);
-    }
-    return code;
-}
-
-static int make_output(struct run *run, int node, struct error *e)
-{
-    struct stage **stage = &run->nodes[node].stage;
-    return node_of(run, node)->each_picture ? pictures_create(run, node, stage, e)
-                                            : mux_create(run, node, stage, e);
-}
-
-static int make_each(struct run *run, enum plan_kind kind,
-                     int (*make)(struct run *run, int node, struct error *e), struct error *e)
-{
-    int code = 0;
-    for (int i = 0; i < run->plan->node_count && code == 0; i++) {
-        if (reached(run, i, kind))
-            code = make(run, i, e);
-    }
-    return code;
-}
-
-static int make_stages(struct run *run, struct error *e)
-{
-    int code = make_each(run, PLAN_INPUT, make_input, e);
-    for (int i = 0; i < run->plan->file_count && code == 0; i++)
-        code = make_picks(run, run->plan->files[i], e);
-    if (code == 0)
-        code = make_each(run, PLAN_ENCODE, make_encode, e);
-    if (code == 0)
-        code = make_each(run, PLAN_MEASURE, make_measure, e);
-    if (code == 0)
-        code = make_each(run, PLAN_PALETTE, make_palette, e);
-    if (code == 0)
-        code = make_filters(run, e);
-    if (code == 0)
-        code = make_each(run, PLAN_PALETTE, feed_palette, e);
-    if (code == 0)
-        code = make_each(run, PLAN_ENCODE, feed_encode, e);
-    if (code == 0)
-        code = make_each(run, PLAN_MEASURE, feed_measure, e);
-    if (code == 0)
-        code = make_each(run, PLAN_OUTPUT, make_output, e);
-    return code;
-}
-
 /* ---- a run's memory ---- */
 
-static int run_init(struct run *run, struct plan *plan, const struct pipeline_options *options,
-                    struct error *e)
+/* Like plan_reach(), but a sequence is the end: what stands behind it belongs to runs of its own.
+ */
+static void reach(struct run *run)
+{
+    const struct plan *plan = run->plan;
+    for (int i = plan->node_count - 1; i >= 0; i--) {
+        const struct plan_node *node = plan->nodes[i];
+        for (int k = 0; run->reached[i] && k < node->input_count; k++) {
+            if (node->kind != PLAN_SEQUENCE || (i == run->sequence && k == run->segment))
+                run->reached[node->inputs[k].node] = true;
+        }
+    }
+}
+
+int run_init(struct run *run, struct plan *plan, const struct pipeline_options *options,
+             struct error *e)
 {
     run->plan = plan;
     run->options = options;
+    run->sequence = -1;
+    run->cancel = &run->own_cancel;
     int code = task_group_init(&run->group, e);
     if (code < 0)
         return code;
@@ -337,17 +116,34 @@ static int run_init(struct run *run, struct plan *plan, const struct pipeline_op
     run->nodes = calloc((size_t)plan->node_count + 1, sizeof *run->nodes);
     if (!run->reached || !run->asked || !run->nodes)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    int count = options->output_count;
-    const int *makes =
-        run->pass == RUN_FIRST ? passes_nodes(run->passes, &count) : options->outputs;
-    plan_reach(plan, makes, count, run->reached);
-    plan_reach(plan, options->outputs, options->output_count, run->asked);
-    if (plan->limits.max_alloc > 0)
-        av_max_alloc((size_t)plan->limits.max_alloc);
     return 0;
 }
 
-static void run_finish(struct run *run)
+static void reach_outputs(struct run *run)
+{
+    const struct pipeline_options *options = run->options;
+    int count = options->output_count;
+    const int *makes =
+        run->pass == RUN_FIRST ? passes_nodes(run->passes, &count) : options->outputs;
+    plan_reach(run->plan, options->outputs, options->output_count, run->asked);
+    for (int i = 0; i < run->plan->node_count; i++)
+        run->reached[i] = !makes && node_of(run, i)->kind == PLAN_OUTPUT;
+    for (int i = 0; makes && i < count; i++) {
+        if (makes[i] >= 0 && makes[i] < run->plan->node_count)
+            run->reached[makes[i]] = true;
+    }
+    reach(run);
+}
+
+void run_reach_segment(struct run *run, int sequence, int segment)
+{
+    run->sequence = sequence;
+    run->segment = segment;
+    run->reached[sequence] = true;
+    reach(run);
+}
+
+void run_finish(struct run *run)
 {
     for (int i = run->stage_count - 1; i >= 0; i--) {
         struct stage *stage = run->stages[i];
@@ -408,6 +204,15 @@ static bool changes_time(const struct plan_node *node)
     return false;
 }
 
+/* That of what reads a node's media; NULL if the node doesn't. */
+static const struct source_progress *progress_of(const struct run *run, int node)
+{
+    const struct stage *stage = run->nodes[node].stage;
+    if (stage && reached(run, node, PLAN_SEQUENCE))
+        return sequence_progress(stage);
+    return stage && reached(run, node, PLAN_INPUT) ? demux_progress(stage) : NULL;
+}
+
 static void watch_init(struct watch *watch, struct run *run, const struct stretch *stretch)
 {
     *watch = (struct watch){.run = run, .stretch = stretch, .percent = NAN, .expected = NAN};
@@ -423,9 +228,9 @@ static void watch_init(struct watch *watch, struct run *run, const struct stretc
         if (node->kind == PLAN_PICK || node->kind == PLAN_MEASURE ||
             (node->kind == PLAN_FILTER && changes_time(node)))
             watch->by_source = true;
-        if (node->kind != PLAN_INPUT || !run->nodes[i].stage)
+        const struct source_progress *source = progress_of(run, i);
+        if (!source)
             continue;
-        const struct source_progress *source = demux_progress(run->nodes[i].stage);
         double duration = (double)source->duration / AV_TIME_BASE;
         sources++;
         if (source->duration > 0) {
@@ -444,9 +249,9 @@ static double source_fraction(const struct run *run)
     double done = 0, total = 0, bytes_done = 0, bytes_total = 0;
     bool timed = true;
     for (int i = 0; i < run->plan->node_count; i++) {
-        if (!reached(run, i, PLAN_INPUT) || !run->nodes[i].stage)
+        const struct source_progress *source = progress_of(run, i);
+        if (!source)
             continue;
-        const struct source_progress *source = demux_progress(run->nodes[i].stage);
         timed &= source->duration > 0;
         done += fmin((double)atomic_load(&source->time), (double)source->duration);
         total += (double)source->duration;
@@ -520,7 +325,7 @@ static void tell(struct watch *watch, bool ended)
         return;
     watch_measure(watch, &progress, ended);
     if (options->progress(options->opaque, &progress) != 0 && !ended)
-        atomic_store(&watch->run->cancel, 1);
+        atomic_store(watch->run->cancel, 1);
 }
 
 /* ---- running ---- */
@@ -535,7 +340,7 @@ static bool watch_run(struct watch *watch)
     bool paused = false, cancelled = false;
     while (!task_group_wait(&run->group, FFMIN(period, WAKE_MS))) {
         if (control && atomic_load(&control->cancel))
-            atomic_store(&run->cancel, 1);
+            atomic_store(run->cancel, 1);
         if (control && (atomic_load(&control->pause) != 0) != paused) {
             paused = !paused;
             task_group_pause(&run->group, paused);
@@ -544,7 +349,7 @@ static bool watch_run(struct watch *watch)
             tell(watch, false);
             next = now() + period / 1000.0;
         }
-        if (atomic_load(&run->cancel) && !cancelled) {
+        if (atomic_load(run->cancel) && !cancelled) {
             cancelled = true;
             task_group_abort(&run->group);
         }
@@ -594,8 +399,12 @@ static int run_pass(struct plan *plan, const struct pipeline_options *options, e
 {
     struct run run = {.pass = pass, .passes = passes};
     int code = run_init(&run, plan, options, e);
-    if (code == 0)
-        code = make_stages(&run, e);
+    if (plan->limits.max_alloc > 0)
+        av_max_alloc((size_t)plan->limits.max_alloc);
+    if (code == 0) {
+        reach_outputs(&run);
+        code = run_make_stages(&run, e);
+    }
     if (code == 0 && run.stage_count == 0)
         code = error_set(e, ERROR_INVALID_INPUT, "there is nothing to make");
     if (code == 0)

@@ -53,9 +53,12 @@ struct run {
     struct plan *plan;
     const struct pipeline_options *options;
     struct task_group group;
-    atomic_int cancel; /* what readers watch: follows the control's, and any failure */
-    bool *reached;     /* by node */
-    bool *asked;       /* by node: what the files need, also while a first pass makes none */
+    atomic_int *cancel; /* what readers watch: follows the control's */
+    atomic_int own_cancel;
+    int sequence, segment;   /* what the run is for, if not for outputs; else -1 */
+    struct sequence *target; /* ... and the stage that takes it */
+    bool *reached;           /* by node */
+    bool *asked; /* by node: what the files need, also while a first pass makes none */
     enum run_pass pass;
     struct passes *passes; /* of both passes */
     struct stage **stages;
@@ -71,12 +74,25 @@ struct run {
 };
 
 struct run_node {
-    struct port **packets; /* input: by pad; encode: [0] */
-    struct port **frames;  /* input (decoded), pick and palette: by pad */
+    struct port **packets; /* input: by pad; encode, sequence: [0] */
+    struct port **frames;  /* input (decoded), pick, palette, sequence: by pad */
     struct port *feed;     /* encode, measure, palette: where its frames come from */
-    struct stage *stage;   /* encode, measure, palette, output, input */
+    struct stage *stage;   /* encode, measure, palette, sequence, output, input */
     int component;         /* filter: the graph it belongs to, from 1 */
 };
+
+/* A run is set up by run_init(), told what it is for, given its stages, and taken down by
+ * run_finish(), also after any of this has failed. */
+int run_init(struct run *run, struct plan *plan, const struct pipeline_options *options,
+             struct error *e);
+void run_reach_segment(struct run *run, int sequence, int segment);
+int run_make_stages(struct run *run, struct error *e);
+void run_finish(struct run *run);
+
+/* True if the run has data flow into that input of a node (outputs and picks don't count). */
+bool run_uses(const struct run *run, int node, int input);
+/* What a consumer of one edge takes. */
+struct plan_edge run_feed_edge(const struct run *run, int node);
 
 /* A zeroed stage of the given size that the run will finish and free, however far its making got:
  * finish (may be NULL) must bear members that are still empty. NULL when out of memory. */
@@ -115,6 +131,15 @@ int pictures_create(struct run *run, int node, struct stage **out, struct error 
 int palettize_create(struct run *run, int node, struct stage **out, struct error *e);
 /* What it takes: RGB of one size. */
 const struct frame_spec *palettize_spec(const struct stage *stage);
+
+/* A track of segments, each made by a run of its own: sequence.c. */
+int sequence_create(struct run *run, int node, struct stage **out, struct error *e);
+const struct source_progress *sequence_progress(const struct stage *stage);
+/* The end of such a run: hands what comes on to the sequence. */
+int segment_create(struct run *run, struct stage **out, struct error *e);
+int segment_connect(struct stage *stage, struct port *from, struct error *e);
+/* What it takes: anything. */
+const struct frame_spec *segment_spec(const struct stage *stage);
 
 int measure_create(struct run *run, int node, struct stage **out, struct error *e);
 /* Leads the frames of a port to it. */

@@ -40,6 +40,7 @@ void plan_node_free(struct plan_node *node)
     free(node->settings.list);
     free(node->inputs);
     free(node->times);
+    free(node->durations);
     free(node->pad_kinds);
     free(node->bsf);
     free(node->name);
@@ -235,6 +236,11 @@ static void pad_type(const struct plan_node *node, int pad, struct plan_type *ty
     case PLAN_ENCODE:
         type->kind = node->encoder->type;
         type->codec = avcodec_get_name(node->encoder->id);
+        break;
+    case PLAN_SEQUENCE:
+        type->flow = node->packets ? PLAN_PACKETS : PLAN_FRAMES;
+        type->kind = node->kind_of_track;
+        type->codec = node->packets ? avcodec_get_name(node->codec) : "";
         break;
     case PLAN_COPY: /* taken from its source by the caller */
     case PLAN_MEASURE:

@@ -16,6 +16,7 @@
  *   palette frames in few colours, all from one palette; one pad of frames, for an encoder.
  *   encode  one encoder; one pad of packets.
  *   copy    packets as they are, possibly through a bitstream filter; one pad of packets.
+ *   sequence  segments end to end: frames, or packets that are copied and encoded; one pad.
  *   measure frames to nowhere, for what filters say of them; no pads.
  *   output  one file (or one file a picture); no pads.
  *
@@ -45,6 +46,7 @@ enum plan_kind {
     PLAN_PALETTE,
     PLAN_ENCODE,
     PLAN_COPY,
+    PLAN_SEQUENCE,
     PLAN_MEASURE,
     PLAN_OUTPUT,
 };
@@ -124,6 +126,30 @@ int plan_add_encode(struct plan *plan, struct plan_edge input, const char *codec
  * and, except of video and audio, time_factor and time_offset. */
 int plan_add_copy(struct plan *plan, struct plan_edge input, const char *bsf,
                   const struct plan_option *options, int option_count, struct error *e);
+
+struct plan_segment {
+    struct plan_edge edge;
+    double duration; /* seconds until the next segment begins; 0 or NAN: as long as it is itself */
+};
+
+/* One track out of segments, each of which begins where the one before ends; every segment's own
+ * time 0 (of a range: its start) is its beginning. They are of one kind, and either
+ *
+ *  - frames (or streams of inputs, which are then decoded): the sequence is frames, to be filtered
+ *    or encoded as a whole. Sound that ends before its segment's duration is followed by silence,
+ *    of pictures the last is held; what is longer is cut. So tracks whose segments have the same
+ *    durations stay in step, to the sample. Or
+ *
+ *  - packets, from copy and encode nodes of one codec: the sequence is packets, for an output. Of a
+ *    copied range of video come exactly the packets shown in it: its start is the time of a
+ * keyframe, whose leading pictures are left out, and it ends with the first packet that is shown at
+ * its stop or later. Copied sound is cut to the packet, at most half a packet off, and never adds
+ *    up. Video may mix both: where that can't be joined so that a decoder doesn't notice, it is
+ *    refused with the reason. Sound may not, since an encoder begins with silence of its own.
+ *
+ * Inputs are opened when their segment is due and closed behind it. The list is copied. */
+int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, int count,
+                      struct error *e);
 
 /* Runs frames (or an input's stream, which is then decoded) to nowhere; what filters before it
  * reported is in the pipeline's result (measure.h). A measure runs only when it is asked for by

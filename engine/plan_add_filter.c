@@ -26,8 +26,11 @@ int plan_check_frames(const struct plan *plan, struct plan_edge edge, const char
     }
     const struct media_stream *stream = plan_edge_stream(plan, edge);
     if (!stream) {
+        enum plan_kind kind = plan->nodes[edge.node]->kind;
         error_set(e, ERROR_INVALID_OPTION, "%s needs frames, and what %s is packets", what,
-                  plan->nodes[edge.node]->kind == PLAN_COPY ? "a copy gives" : "an encoder gives");
+                  kind == PLAN_COPY       ? "a copy gives"
+                  : kind == PLAN_SEQUENCE ? "this sequence gives"
+                                          : "an encoder gives");
         error_place(e, what, "packets", "a stream before it is encoded or copied");
         return ERROR_INVALID_OPTION;
     }

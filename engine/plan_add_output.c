@@ -103,6 +103,9 @@ static bool track_of_edge(const struct plan *plan, struct plan_edge edge,
     } else if ((node->kind == PLAN_COPY || node->kind == PLAN_INPUT) && stream) {
         track->codec = stream->parameters->codec_id;
         track->parameters = stream->parameters;
+    } else if (node->kind == PLAN_SEQUENCE && node->packets) {
+        track->codec = node->codec;
+        track->parameters = stream ? stream->parameters : NULL;
     } else {
         return false;
     }
@@ -169,7 +172,7 @@ static int check_tracks(const struct plan *plan, const struct plan_output *outpu
             output->tracks[i].node >= 0 && output->tracks[i].node < plan->node_count
                 ? plan->nodes[output->tracks[i].node]->kind
                 : PLAN_OUTPUT;
-        if ((kind != PLAN_ENCODE && kind != PLAN_COPY) ||
+        if ((kind != PLAN_ENCODE && kind != PLAN_COPY && kind != PLAN_SEQUENCE) ||
             !track_of_edge(plan, output->tracks[i], format, &track)) {
             error_set(e, ERROR_INVALID_OPTION, "track %d is neither encoded nor copied", i + 1);
             error_place(e, path, NULL, "a stream with encode or copy");

@@ -277,6 +277,24 @@ static void load_of_filter(const struct plan *plan, const struct plan_load *load
     }
 }
 
+static void load_of_sequence(const struct plan *plan, const struct plan_load *loads,
+                             const struct plan_node *node, struct plan_load *load)
+{
+    for (int i = 0; i < node->input_count; i++) {
+        struct plan_edge edge = node->inputs[i];
+        const struct plan_node *from = plan->nodes[edge.node];
+        struct plan_load in =
+            from->kind == PLAN_INPUT ? load_of_stream(from, edge.pad) : loads[edge.node];
+        double seconds = isnan(node->durations[i]) ? in.seconds : node->durations[i];
+        double part = in.seconds > 0 ? fmin(seconds / in.seconds, 1) : 1;
+        load->seconds += seconds;
+        load->frames += in.frames * part;
+        load->samples += in.samples * part;
+        load->width = fmax(load->width, in.width);
+        load->height = fmax(load->height, in.height);
+    }
+}
+
 /* The load of each node up to the last, from first to last. */
 static void load_nodes(const struct plan *plan, struct plan_load *loads, int last)
 {
@@ -290,6 +308,8 @@ static void load_nodes(const struct plan *plan, struct plan_load *loads, int las
             loads[i].width = stream->width;
             loads[i].height = stream->height;
             loads[i].frames = node->time_count;
+        } else if (node->kind == PLAN_SEQUENCE) {
+            load_of_sequence(plan, loads, node, &loads[i]);
         } else if (node->kind == PLAN_ENCODE || node->kind == PLAN_COPY ||
                    node->kind == PLAN_PALETTE) {
             loads[i] = stream ? load_of_stream(plan->nodes[from.node], from.pad) : loads[from.node];
@@ -391,7 +411,8 @@ static double input_decodes(const struct plan *plan, const bool *reached, int nu
         for (int i = number_of_input + 1; i < plan->node_count && !decoded; i++) {
             const struct plan_node *node = plan->nodes[i];
             bool frames = node->kind == PLAN_FILTER || node->kind == PLAN_ENCODE ||
-                          node->kind == PLAN_MEASURE || node->kind == PLAN_PALETTE;
+                          node->kind == PLAN_MEASURE || node->kind == PLAN_PALETTE ||
+                          node->kind == PLAN_SEQUENCE;
             for (int k = 0; reached[i] && frames && k < node->input_count; k++) {
                 decoded |= node->inputs[k].node == number_of_input && node->inputs[k].pad == pad;
             }
@@ -421,6 +442,8 @@ static double node_cost(const struct plan *plan, const bool *reached, const stru
         return encode_cost(node, load);
     case PLAN_COPY:
         return copy_cost(plan, node);
+    case PLAN_SEQUENCE: /* every segment opens its input again */
+        return 5e6 * node->input_count;
     case PLAN_MEASURE:
         return 0;
     case PLAN_OUTPUT:

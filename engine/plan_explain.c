@@ -65,6 +65,8 @@ const char *explain_node_name(const struct plan_node *node)
         return node->encoder->name;
     case PLAN_COPY:
         return "copy";
+    case PLAN_SEQUENCE:
+        return "sequence";
     case PLAN_MEASURE:
         return "measure";
     case PLAN_OUTPUT:
@@ -160,6 +162,22 @@ static void explain_chain(const struct explain *x, struct plan_edge edge, AVBPri
     }
 }
 
+/* "3 segments of h264, 2 copied" */
+static void explain_parts(const struct explain *x, const struct plan_node *node, AVBPrint *text)
+{
+    int copies = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        copies += x->plan->nodes[node->inputs[i].node]->kind == PLAN_COPY;
+    }
+    av_bprintf(text, "%d segment%s of %s, ", node->input_count, node->input_count > 1 ? "s" : "",
+               avcodec_get_name(node->codec));
+    if (copies == 0 || copies == node->input_count) {
+        av_bprintf(text, "%s", copies ? "copied" : "encoded");
+    } else {
+        av_bprintf(text, "%d copied, %d encoded", copies, node->input_count - copies);
+    }
+}
+
 void explain_why(const struct explain *x, struct plan_edge track, const struct format *format,
                  AVBPrint *text)
 {
@@ -168,6 +186,10 @@ void explain_why(const struct explain *x, struct plan_edge track, const struct f
     const struct media_stream *stream = plan_edge_stream(x->plan, source);
     if (node->kind == PLAN_COPY) {
         av_bprintf(text, "copied, %s fits %s", stream->codec, format->name);
+        return;
+    }
+    if (node->kind == PLAN_SEQUENCE) {
+        explain_parts(x, node, text);
         return;
     }
     av_bprintf(text, "encoded by %s, ", node->encoder->name);
@@ -254,6 +276,24 @@ static void print_pick(const struct explain *x, int number)
     av_bprintf(x->text, "\n");
 }
 
+static void print_sequence(const struct explain *x, int number)
+{
+    const struct plan_node *node = x->plan->nodes[number];
+    av_bprintf(x->text, "[%d] sequence", number);
+    print_settings(x, node);
+    av_bprintf(x->text, " of ");
+    for (int i = 0; i < node->input_count; i++) {
+        av_bprintf(x->text, "%s", i ? ", " : "");
+        print_edge(x, node->inputs[i]);
+        if (!isnan(node->durations[i])) {
+            av_bprintf(x->text, " for ");
+            explain_number(x->text, node->durations[i]);
+            av_bprintf(x->text, " s");
+        }
+    }
+    av_bprintf(x->text, "\n");
+}
+
 static void print_output(const struct explain *x, int number)
 {
     const struct plan_node *node = x->plan->nodes[number];
@@ -319,6 +359,9 @@ static void explain_text(const struct explain *x)
             break;
         case PLAN_OUTPUT:
             print_output(x, i);
+            break;
+        case PLAN_SEQUENCE:
+            print_sequence(x, i);
             break;
         case PLAN_FILTER:
         case PLAN_PALETTE:

@@ -49,6 +49,7 @@ static void print_label(const struct explain *x, const struct plan_node *node)
     case PLAN_PALETTE:
     case PLAN_ENCODE:
     case PLAN_COPY:
+    case PLAN_SEQUENCE:
     case PLAN_MEASURE:
         av_bprintf(x->text, "%s", explain_node_name(node));
         for (int i = 0; i < node->settings.count; i++) {
@@ -76,7 +77,7 @@ void explain_dot(const struct explain *x)
     static const char *const shapes[] = {
         [PLAN_INPUT] = "folder", [PLAN_PICK] = "box",    [PLAN_FILTER] = "ellipse",
         [PLAN_PALETTE] = "box",  [PLAN_ENCODE] = "box",  [PLAN_COPY] = "box",
-        [PLAN_MEASURE] = "box",  [PLAN_OUTPUT] = "note",
+        [PLAN_SEQUENCE] = "box", [PLAN_MEASURE] = "box", [PLAN_OUTPUT] = "note",
     };
     av_bprintf(x->text, "digraph plan {\n  rankdir=LR;\n");
     for (int i = 0; i < x->plan->node_count; i++) {

@@ -165,16 +165,31 @@ static void print_inputs(const struct explain *x, const struct inputs *inputs)
 
 /* ---- the filter graph ---- */
 
+/* What stands in the filter graph. Parts that are copied can't be joined with others by ffmpeg: a
+ * sequence is a concat of what they are made of. */
+static bool is_graph(const struct plan_node *node)
+{
+    return node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE || node->kind == PLAN_SEQUENCE;
+}
+
+/* The frames that a sequence's packets are made of. */
+static struct plan_edge frames_behind(const struct explain *x, struct plan_edge edge)
+{
+    const struct plan_node *node = x->plan->nodes[edge.node];
+    return node->kind == PLAN_COPY || node->kind == PLAN_ENCODE ? node->inputs[0] : edge;
+}
+
 /* How often ffmpeg would take an edge's frames: by filters, and by tracks that encode it. */
 static int uses_of(const struct explain *x, struct plan_edge edge)
 {
     int uses = 0;
     for (int i = edge.node + 1; i < x->plan->node_count; i++) {
         const struct plan_node *node = x->plan->nodes[i];
-        bool takes = node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE;
-        int times = x->reached[i] && takes ? 1 : 0;
-        for (int o = i + 1; x->reached[i] && node->kind == PLAN_ENCODE && o < x->plan->node_count;
-             o++) {
+        bool takes = is_graph(node);
+        /* Of an output's own tracks only sequences are in the graph. */
+        int times = x->reached[i] && (takes || node->kind == PLAN_OUTPUT) ? 1 : 0;
+        bool tracks = x->reached[i] && node->kind == PLAN_ENCODE;
+        for (int o = i + 1; tracks && o < x->plan->node_count; o++) {
             const struct plan_node *output = x->plan->nodes[o];
             for (int k = 0; x->reached[o] && output->kind == PLAN_OUTPUT && k < output->input_count;
                  k++) {
@@ -182,8 +197,9 @@ static int uses_of(const struct explain *x, struct plan_edge edge)
             }
         }
         for (int k = 0; k < node->input_count; k++) {
-            bool same = node->inputs[k].node == edge.node && node->inputs[k].pad == edge.pad;
-            uses += same ? times : 0;
+            struct plan_edge from = node->inputs[k];
+            from = node->kind == PLAN_SEQUENCE ? frames_behind(x, from) : from;
+            uses += from.node == edge.node && from.pad == edge.pad ? times : 0;
         }
     }
     return uses;
@@ -304,7 +320,7 @@ static void print_graph(const struct explain *x, const struct inputs *inputs,
     av_bprint_init(&graph, 0, AV_BPRINT_SIZE_UNLIMITED);
     for (int i = 0; i < x->plan->node_count; i++) {
         const struct plan_node *node = x->plan->nodes[i];
-        bool takes = node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE;
+        bool takes = is_graph(node);
         if (!x->reached[i] || (!takes && node->kind != PLAN_PICK)) {
             continue;
         }
@@ -313,7 +329,11 @@ static void print_graph(const struct explain *x, const struct inputs *inputs,
             print_pick(x, &graph, inputs, i);
         }
         for (int k = 0; takes && k < node->input_count; k++) {
-            print_source(x, &graph, inputs, labels, node->inputs[k]);
+            print_source(x, &graph, inputs, labels, frames_behind(x, node->inputs[k]));
+        }
+        if (node->kind == PLAN_SEQUENCE) {
+            bool sound = node->kind_of_track == AVMEDIA_TYPE_AUDIO;
+            av_bprintf(&graph, "concat=n=%d:v=%d:a=%d", node->input_count, !sound, sound);
         }
         if (node->kind == PLAN_PALETTE) {
             print_palette(&graph, node, i);
@@ -418,12 +438,28 @@ static void print_encode_options(AVBPrint *text, const struct plan_node *node, i
     }
 }
 
+/* A sequence of packets, encoded as its first encoded segment is. */
+static void print_joined(const struct explain *x, AVBPrint *text, const struct plan_node *node,
+                         int track)
+{
+    for (int i = 0; i < node->input_count; i++) {
+        const struct plan_node *part = x->plan->nodes[node->inputs[i].node];
+        if (part->kind == PLAN_ENCODE) {
+            av_bprintf(text, " -c:%d %s", track, part->encoder->name);
+            print_encode_options(text, part, track, false);
+            return;
+        }
+    }
+    av_bprintf(text, " -c:%d %s", track, avcodec_get_name(node->codec));
+}
+
 static void print_track(const struct explain *x, const struct inputs *inputs,
                         const struct labels *labels, int number, AVBPrint *maps, AVBPrint *codecs,
                         int track, bool first_pass)
 {
     const struct plan_node *node = x->plan->nodes[number];
-    struct plan_edge source = node->inputs[0];
+    bool joined = node->kind == PLAN_SEQUENCE;
+    struct plan_edge source = joined ? (struct plan_edge){number, 0} : node->inputs[0];
     if (x->plan->nodes[source.node]->kind == PLAN_INPUT) {
         av_bprintf(maps, " -map %d:%d", entry_of(x, inputs, source.node), source.pad);
     } else {
@@ -431,7 +467,9 @@ static void print_track(const struct explain *x, const struct inputs *inputs,
         print_label(x, maps, labels, source);
         av_bprintf(maps, "]'");
     }
-    if (node->kind == PLAN_COPY) {
+    if (joined) {
+        print_joined(x, codecs, node, track);
+    } else if (node->kind == PLAN_COPY) {
         av_bprintf(codecs, " -c:%d copy", track);
         if (node->bsf) {
             print_option(codecs, "bsf", track, node->bsf);

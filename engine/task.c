@@ -403,6 +403,29 @@ static void abort_locked(struct task_group *group)
     }
     pthread_cond_broadcast(&group->proceed);
     pthread_cond_broadcast(&group->ended);
+    for (struct task_group *child = group->children; child; child = child->sibling)
+        task_group_abort(child);
+}
+
+void task_group_adopt(struct task_group *parent, struct task_group *child)
+{
+    pthread_mutex_lock(&parent->lock);
+    child->sibling = parent->children;
+    parent->children = child;
+    if (atomic_load(&parent->aborted))
+        task_group_abort(child);
+    task_group_pause(child, parent->paused);
+    pthread_mutex_unlock(&parent->lock);
+}
+
+void task_group_release(struct task_group *parent, struct task_group *child)
+{
+    pthread_mutex_lock(&parent->lock);
+    struct task_group **place = &parent->children;
+    while (*place != child)
+        place = &(*place)->sibling;
+    *place = child->sibling;
+    pthread_mutex_unlock(&parent->lock);
 }
 
 static void *task_main(void *opaque)
@@ -503,5 +526,7 @@ void task_group_pause(struct task_group *group, bool paused)
     pthread_mutex_lock(&group->lock);
     group->paused = paused;
     pthread_cond_broadcast(&group->proceed);
+    for (struct task_group *child = group->children; child; child = child->sibling)
+        task_group_pause(child, paused);
     pthread_mutex_unlock(&group->lock);
 }

@@ -11,6 +11,10 @@
  * group holds back those whose tracks run ahead: it looks for the track that is furthest behind
  * and walks from there, through what each filter graph lacks, to the sources that must go on.
  * Decoders are held with their sources, as what waits before one would come out many times larger.
+ *
+ * A task may run a group of its own on its thread (the stages of one segment after the other do
+ * so): a child group, which is aborted and paused with its parent. Of two groups' locks the
+ * parent's is taken first.
  */
 #ifndef LUMA_ENGINE_TASK_H
 #define LUMA_ENGINE_TASK_H
@@ -87,7 +91,8 @@ struct task_group {
     int track_count;
     bool paused;
     atomic_bool aborted;
-    struct task *failed; /* the first whose error is real */
+    struct task *failed;                   /* the first whose error is real */
+    struct task_group *children, *sibling; /* under the parent's lock */
 };
 
 int task_group_init(struct task_group *group, struct error *e);
@@ -106,6 +111,10 @@ int task_connect(struct port *port, struct task *consumer, int input, struct err
 
 /* Adds a track that `from` feeds; returns its number, or an error code. */
 int task_group_add_track(struct task_group *group, struct task *from, bool sparse, struct error *e);
+
+/* Makes the group one that is aborted and paused with its parent, until it is released. */
+void task_group_adopt(struct task_group *parent, struct task_group *child);
+void task_group_release(struct task_group *parent, struct task_group *child);
 
 int task_group_start(struct task_group *group, struct error *e);
 /* Waits for the end of all tasks, at most so many milliseconds; true once they have ended. */

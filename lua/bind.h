@@ -126,8 +126,9 @@ int bind_add_filter(lua_State *L, const char *filter, const struct plan_edge *ed
                     const struct bind_options *options);
 
 struct bind_track {
-    struct plan_edge edge; /* of an encode or copy node */
+    struct plan_edge edge; /* of an encode or copy node, or a sequence of them */
 };
+void bind_push_track(lua_State *L, int node);
 const struct bind_track *bind_test_track(lua_State *L, int index);
 
 /* ---- the job and av, bind_job.c, bind_output.c, bind_av.c ---- */
@@ -162,6 +163,8 @@ const struct plan_chapter *bind_check_chapters(lua_State *L, int index, int *cou
 int bind_keyframes(lua_State *L, const struct bind_input *input);
 int bind_parts(lua_State *L, const struct bind_stream *stream);
 void bind_open_cut(lua_State *L);
+/* av.sequence{...}, bind_sequence.c */
+int bind_sequence(lua_State *L);
 
 /* av.measure(stream), bind_measure.c */
 int bind_measure(lua_State *L);

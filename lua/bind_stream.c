@@ -44,7 +44,7 @@ const struct bind_track *bind_test_track(lua_State *L, int index)
     return luaL_testudata(L, index, TRACK_TYPE);
 }
 
-static void push_track(lua_State *L, int node)
+void bind_push_track(lua_State *L, int node)
 {
     struct bind_track *track = lua_newuserdatauv(L, sizeof *track, 0);
     track->edge = (struct plan_edge){node, 0};
@@ -247,7 +247,7 @@ static int stream_encode(lua_State *L)
     if (node < 0) {
         return bind_raise(L, &e);
     }
-    push_track(L, node);
+    bind_push_track(L, node);
     return 1;
 }
 
@@ -269,7 +269,7 @@ static int stream_copy(lua_State *L)
     if (node < 0) {
         return bind_raise(L, &e);
     }
-    push_track(L, node);
+    bind_push_track(L, node);
     return 1;
 }
 

@@ -232,6 +232,12 @@ static void test_escapes_are_refused(void **state)
         "return source.video:scale { w = 'x\\0y' }",
         "return source.video:split(1 << 40)",
         "return av.concat(setmetatable({}, { __len = function() return 1 << 40 end }))",
+        "return av.sequence(setmetatable({}, { __len = function() return 1 << 40 end }))",
+        "return av.sequence(3)",
+        "return av.sequence { 3 }",
+        "return av.sequence { { duration = 2 } }",
+        "return av.sequence { { source.video, duration = 'x' } }",
+        "return av.sequence { { source.video, duration = 0 / 0 }, source.audio }",
         "return source:at(setmetatable({}, { __len = function() return 1 << 40 end }))",
         "for i = 1, 1 << 30 do source:from(i) end",
         "for i = 1, 1 << 30 do job:output { source.video:copy() } end",
@@ -551,6 +557,10 @@ static void test_values(void **state)
          "} "
          "return { v.kind, a.kind }",
          "[\"video\",\"audio\"]"},
+        {"local v = av.sequence { source.video, { source:to(1).video, duration = 0.5 } } "
+         "return { v.kind, tostring(v:scale(8, 8)) }",
+         "[\"video\",\"video stream\"]"},
+        {"return tostring(av.sequence { source.video:copy(), source.video:copy() })", "\"track\""},
         {"return av.source('color', { c = 'red', size = '16x16', d = 1 }).kind", "\"video\""},
         {"return { source.audio:amix(source.audio, source.audio).kind }", "[\"audio\"]"},
         {"return { (av.can_copy(source.video, 'mp4')), (av.can_copy(source.video, 'webm')), "

@@ -1,0 +1,311 @@
+/*
+ * From plan to stages: what the outputs of a run need, made and connected.
+ *
+ * Everything is made on one thread, sources first, so that a stage finds the ports that it reads
+ * from. A sequence is a source like others: what gives its segments is made by runs of its own, one
+ * after the other (segment.c), in which the segment is what everything leads to.
+ */
+#include <stdlib.h>
+
+#include "engine/encode_internal.h"
+
+static const struct plan_node *node_of(const struct run *run, int node)
+{
+    return run->plan->nodes[node];
+}
+
+static bool reached(const struct run *run, int node, enum plan_kind kind)
+{
+    return run->reached[node] && node_of(run, node)->kind == kind;
+}
+
+bool run_uses(const struct run *run, int node, int input)
+{
+    if (!run->reached[node])
+        return false;
+    switch (node_of(run, node)->kind) {
+    case PLAN_OUTPUT:
+    case PLAN_PICK:
+        return false;
+    case PLAN_SEQUENCE:
+        return node == run->sequence && input == run->segment;
+    default:
+        return true;
+    }
+}
+
+struct plan_edge run_feed_edge(const struct run *run, int node)
+{
+    return node_of(run, node)->inputs[node == run->sequence ? run->segment : 0];
+}
+
+static bool is_subtitle(const struct run *run, int node)
+{
+    return node_of(run, node)->encoder->type == AVMEDIA_TYPE_SUBTITLE;
+}
+
+/* What is needed of each pad of an input node: bit 0 packets, bit 1 frames. */
+enum { NEEDS_PACKETS = 1, NEEDS_FRAMES = 2 };
+
+static int pad_needs(const struct run *run, int node, int pad)
+{
+    int needs = 0;
+    for (int i = 0; i < run->plan->node_count; i++) {
+        const struct plan_node *user = node_of(run, i);
+        for (int k = 0; k < user->input_count; k++) {
+            if (user->inputs[k].node != node || user->inputs[k].pad != pad || !run_uses(run, i, k))
+                continue;
+            bool packets =
+                user->kind == PLAN_COPY || (user->kind == PLAN_ENCODE && is_subtitle(run, i));
+            needs |= packets ? NEEDS_PACKETS : NEEDS_FRAMES;
+        }
+    }
+    return needs;
+}
+
+static int make_input(struct run *run, int node, struct error *e)
+{
+    const struct plan_node *input = node_of(run, node);
+    struct run_node *entry = &run->nodes[node];
+    int needs = 0;
+    for (int i = 0; i < input->pad_count; i++)
+        needs |= pad_needs(run, node, i);
+    if (!needs) /* only picked from */
+        return 0;
+    entry->packets = calloc((size_t)input->pad_count, sizeof(struct port *));
+    entry->frames = calloc((size_t)input->pad_count, sizeof(struct port *));
+    if (!entry->packets || !entry->frames)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    int code = demux_create(run, node, &entry->stage, e);
+    for (int i = 0; i < input->pad_count && code == 0; i++)
+        entry->packets[i] = &entry->stage->task.ports[i];
+    for (int i = 0; i < input->pad_count && code == 0; i++) {
+        struct stage *decode = NULL;
+        if (!(pad_needs(run, node, i) & NEEDS_FRAMES))
+            continue;
+        code = decode_create(run, node, i, &decode, e);
+        if (code == 0)
+            entry->frames[i] = &decode->task.ports[0];
+    }
+    return code;
+}
+
+/* One stage for all pick nodes of a file; its ports are in the nodes' order. */
+static int make_picks(struct run *run, struct plan_file *file, struct error *e)
+{
+    struct stage *stage = NULL;
+    int port = 0;
+    for (int i = 0; i < run->plan->node_count; i++) {
+        if (!reached(run, i, PLAN_PICK) || node_of(run, i)->file != file)
+            continue;
+        int code = stage ? 0 : pick_create(run, file, &stage, e);
+        if (code < 0)
+            return code;
+        run->nodes[i].stage = stage;
+        run->nodes[i].frames = calloc(1, sizeof(struct port *));
+        if (!run->nodes[i].frames)
+            return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+        run->nodes[i].frames[0] = &stage->task.ports[port++];
+    }
+    return 0;
+}
+
+/* Encoders are made before the filters, which ask them what they take. */
+static int make_encode(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    int code = is_subtitle(run, node) ? subtitle_create(run, node, &entry->stage, e)
+                                      : encode_create(run, node, &entry->stage, e);
+    if (code < 0)
+        return code;
+    entry->packets = calloc(1, sizeof(struct port *));
+    if (!entry->packets)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    entry->packets[0] = &entry->stage->task.ports[0];
+    return 0;
+}
+
+static int make_measure(struct run *run, int node, struct error *e)
+{
+    return measure_create(run, node, &run->nodes[node].stage, e);
+}
+
+static int make_palette(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    int code = palettize_create(run, node, &entry->stage, e);
+    if (code < 0)
+        return code;
+    entry->frames = calloc(1, sizeof(struct port *));
+    if (!entry->frames)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    entry->frames[0] = &entry->stage->task.ports[0];
+    return 0;
+}
+
+static struct port *find_feed(const struct run *run, int node)
+{
+    struct plan_edge edge = run_feed_edge(run, node);
+    return run->nodes[node].feed ? run->nodes[node].feed : run->nodes[edge.node].frames[edge.pad];
+}
+
+static int feed_measure(struct run *run, int node, struct error *e)
+{
+    return measure_connect(run->nodes[node].stage, find_feed(run, node), e);
+}
+
+static int feed_palette(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    entry->feed = find_feed(run, node);
+    return task_connect(entry->feed, &entry->stage->task, 0, e);
+}
+
+static int feed_encode(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    if (is_subtitle(run, node))
+        return 0;
+    entry->feed = find_feed(run, node);
+    int code = task_connect(entry->feed, &entry->stage->task, 0, e);
+    if (code == 0 && run->pass == RUN_FIRST)
+        code = encode_schedule(entry->stage, entry->feed, e);
+    return code;
+}
+
+/* ---- filters that hang together ---- */
+
+static void spread_component(struct run *run, int from, int component)
+{
+    bool changed = true;
+    run->nodes[from].component = component;
+    while (changed) {
+        changed = false;
+        for (int i = 0; i < run->plan->node_count; i++) {
+            if (!reached(run, i, PLAN_FILTER))
+                continue;
+            const struct plan_node *node = node_of(run, i);
+            for (int k = 0; k < node->input_count; k++) {
+                int other = node->inputs[k].node;
+                if (!reached(run, other, PLAN_FILTER))
+                    continue;
+                struct run_node *a = &run->nodes[i], *b = &run->nodes[other];
+                if ((a->component == component) != (b->component == component)) {
+                    a->component = b->component = component;
+                    changed = true;
+                }
+            }
+        }
+    }
+}
+
+static int make_filter(struct run *run, int component, struct error *e)
+{
+    int *consumers = calloc((size_t)run->plan->node_count, sizeof *consumers);
+    if (!consumers)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    int count = 0;
+    for (int i = 0; i < run->plan->node_count; i++) {
+        bool takes = reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE) ||
+                     reached(run, i, PLAN_PALETTE) || i == run->sequence;
+        if (takes && run->nodes[run_feed_edge(run, i).node].component == component)
+            consumers[count++] = i;
+    }
+    struct stage *stage = NULL;
+    int code = filter_create(run, component, consumers, count, &stage, e);
+    free(consumers);
+    return code;
+}
+
+static int make_filters(struct run *run, struct error *e)
+{
+    int component = 0, code = 0;
+    for (int i = 0; i < run->plan->node_count && code == 0; i++) {
+        if (!reached(run, i, PLAN_FILTER) || run->nodes[i].component)
+            continue;
+        spread_component(run, i, ++component);
+        code = make_filter(run, component, e);
+    }
+    return code;
+}
+
+/* ---- sequences ---- */
+
+/* A sequence of the run is a source; the one whose segment the run is for comes last. */
+static int make_sequence(struct run *run, int node, struct error *e)
+{
+    struct run_node *entry = &run->nodes[node];
+    if (node == run->sequence)
+        return segment_create(run, &entry->stage, e);
+    int code = sequence_create(run, node, &entry->stage, e);
+    if (code < 0)
+        return code;
+    struct port ***list = node_of(run, node)->packets ? &entry->packets : &entry->frames;
+    *list = calloc(1, sizeof(struct port *));
+    if (!*list)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    (*list)[0] = &entry->stage->task.ports[0];
+    return 0;
+}
+
+static struct port *find_packets(const struct run *run, struct plan_edge edge)
+{
+    if (node_of(run, edge.node)->kind == PLAN_COPY)
+        edge = node_of(run, edge.node)->inputs[0];
+    return run->nodes[edge.node].packets[edge.pad];
+}
+
+static int feed_segment(struct run *run, int node, struct error *e)
+{
+    if (node != run->sequence)
+        return 0;
+    struct port *from = node_of(run, node)->packets ? find_packets(run, run_feed_edge(run, node))
+                                                    : find_feed(run, node);
+    return segment_connect(run->nodes[node].stage, from, e);
+}
+
+static int make_output(struct run *run, int node, struct error *e)
+{
+    struct stage **stage = &run->nodes[node].stage;
+    return node_of(run, node)->each_picture ? pictures_create(run, node, stage, e)
+                                            : mux_create(run, node, stage, e);
+}
+
+static int make_each(struct run *run, enum plan_kind kind,
+                     int (*make)(struct run *run, int node, struct error *e), struct error *e)
+{
+    int code = 0;
+    for (int i = 0; i < run->plan->node_count && code == 0; i++) {
+        if (reached(run, i, kind))
+            code = make(run, i, e);
+    }
+    return code;
+}
+
+int run_make_stages(struct run *run, struct error *e)
+{
+    int code = make_each(run, PLAN_INPUT, make_input, e);
+    for (int i = 0; i < run->plan->file_count && code == 0; i++)
+        code = make_picks(run, run->plan->files[i], e);
+    if (code == 0)
+        code = make_each(run, PLAN_SEQUENCE, make_sequence, e);
+    if (code == 0)
+        code = make_each(run, PLAN_ENCODE, make_encode, e);
+    if (code == 0)
+        code = make_each(run, PLAN_MEASURE, make_measure, e);
+    if (code == 0)
+        code = make_each(run, PLAN_PALETTE, make_palette, e);
+    if (code == 0)
+        code = make_filters(run, e);
+    if (code == 0)
+        code = make_each(run, PLAN_PALETTE, feed_palette, e);
+    if (code == 0)
+        code = make_each(run, PLAN_ENCODE, feed_encode, e);
+    if (code == 0)
+        code = make_each(run, PLAN_MEASURE, feed_measure, e);
+    if (code == 0)
+        code = make_each(run, PLAN_SEQUENCE, feed_segment, e);
+    if (code == 0)
+        code = make_each(run, PLAN_OUTPUT, make_output, e);
+    return code;
+}
