@@ -28,7 +28,8 @@ struct measure {
     struct frame_spec spec;
     struct measurement *found;
     int hint; /* where the next key is likely to be */
-    int value_room, span_room;
+    int value_room, span_room, row_room;
+    struct measure_row *row; /* of the frame at hand, or NULL */
     int scheduled;
     double score;          /* the last of scdet */
     double least_black;    /* seconds of the shortest black interval that was asked for */
@@ -41,6 +42,7 @@ void measurement_destroy(struct measurement **measurement)
         return;
     free((*measurement)->values);
     free((*measurement)->spans);
+    free((*measurement)->rows);
     free(*measurement);
     *measurement = NULL;
 }
@@ -237,8 +239,37 @@ static int add_event(struct measure *measure, const char *filter, double time)
 
 /* ---- frames ---- */
 
+/* A row for the next frame, where each one's are kept. */
+static int add_row(struct measure *measure, double time)
+{
+    struct measurement *found = measure->found;
+    measure->row = NULL;
+    if (!measure->node->each_frame)
+        return 0;
+    if (found->row_count == MEASURE_ROWS) {
+        found->truncated = true;
+        return 0;
+    }
+    if (found->row_count == measure->row_room) {
+        int room = measure->row_room ? measure->row_room * 2 : 64;
+        struct measure_row *rows = realloc(found->rows, (size_t)room * sizeof *rows);
+        if (!rows)
+            return no_memory(measure);
+        found->rows = rows;
+        measure->row_room = room;
+    }
+    measure->row = &found->rows[found->row_count++];
+    measure->row->time = time;
+    for (int i = 0; i < MEASURE_ROW_VALUES; i++)
+        measure->row->values[i] = NAN;
+    return 0;
+}
+
 static void keep_number(struct measure *measure, struct measure_value *value, double number)
 {
+    ptrdiff_t column = value - measure->found->values;
+    if (measure->row && column < MEASURE_ROW_VALUES)
+        measure->row->values[column] = number;
     if (value->role == ROLE_PEAK && number < 0)
         measure->peaks_in_decibel = true;
     if (isnan(number) && !isnan(value->last))
@@ -300,6 +331,7 @@ static int take_frame(struct measure *measure, const AVFrame *frame)
         task_group_report(measure->stage.task.group, measure->scheduled,
                           av_rescale_q(frame->pts, frame->time_base, AV_TIME_BASE_Q));
     }
+    code = add_row(measure, time);
     while (code == 0 && (entry = av_dict_get(frame->metadata, "", entry, AV_DICT_IGNORE_SUFFIX)))
         code = take_entry(measure, entry, time);
     return code;

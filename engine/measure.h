@@ -14,6 +14,9 @@
  * parts apart by '.'; what is counted (channels) counts from 1. Times are seconds on the measured
  * stream's clock. However long the stream, there are at most MEASURE_VALUES values and
  * MEASURE_SPANS intervals and events; the rest is dropped, and `truncated` set.
+ *
+ * A measure of each frame keeps what was told with every single one as well: of the first
+ * MEASURE_ROWS frames the first MEASURE_ROW_VALUES values.
  */
 #ifndef LUMA_ENGINE_MEASURE_H
 #define LUMA_ENGINE_MEASURE_H
@@ -22,6 +25,7 @@
 #include <stdint.h>
 
 enum { MEASURE_VALUES = 1024, MEASURE_SPANS = 10000, MEASURE_NAME = 96 };
+enum { MEASURE_ROWS = 4096, MEASURE_ROW_VALUES = 64 };
 
 struct measure_value {
     char key[MEASURE_NAME];  /* as the filter writes it */
@@ -41,6 +45,12 @@ struct measure_span {
     bool open;
 };
 
+/* What was told with one frame. */
+struct measure_row {
+    double time;                       /* NAN if unknown */
+    double values[MEASURE_ROW_VALUES]; /* as measurement.values; NAN: not told with this frame */
+};
+
 struct measurement {
     int node;          /* of the plan */
     double start, end; /* seconds: of the first frame, and where the stream ends; NAN if empty */
@@ -49,6 +59,8 @@ struct measurement {
     int value_count;
     struct measure_span *spans; /* in the order of their ends as told */
     int span_count;
+    struct measure_row *rows; /* a measure of each frame only */
+    int row_count;
     const char *detectors[5]; /* filters of intervals and events before the node; NULL behind */
     bool truncated;
 };

@@ -152,9 +152,9 @@ int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, in
                       struct error *e);
 
 /* Runs frames (or an input's stream, which is then decoded) to nowhere; what filters before it
- * reported is in the pipeline's result (measure.h). A measure runs only when it is asked for by
- * its number among the outputs of a run. */
-int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e);
+ * reported is in the pipeline's result (measure.h), with each_frame also that of every frame. A
+ * measure runs only when it is asked for by its number among the outputs of a run. */
+int plan_add_measure(struct plan *plan, struct plan_edge input, bool each_frame, struct error *e);
 
 struct plan_chapter {
     double start, stop;           /* seconds of the output */

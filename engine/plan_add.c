@@ -159,7 +159,7 @@ int plan_add_range(struct plan *plan, int input, double start, double stop, stru
     return plan_append(plan, node, e);
 }
 
-int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e)
+int plan_add_measure(struct plan *plan, struct plan_edge input, bool each_frame, struct error *e)
 {
     int code = plan_check_frames(plan, input, "measure", e);
     if (code < 0) {
@@ -176,7 +176,11 @@ int plan_add_measure(struct plan *plan, struct plan_edge input, struct error *e)
     }
     struct plan_node *node = NULL;
     code = plan_node_alloc(&node, plan, PLAN_MEASURE, &input, 1, e);
-    return code < 0 ? code : plan_append(plan, node, e);
+    if (code < 0) {
+        return code;
+    }
+    node->each_frame = each_frame;
+    return plan_append(plan, node, e);
 }
 
 static int compare_times(const void *a, const void *b)

@@ -51,6 +51,7 @@ struct plan_node {
 
     const AVCodec *encoder; /* encode */
     char *bsf;              /* copy */
+    bool each_frame;        /* measure */
 
     /* sequence: inputs are its segments */
     double *durations; /* of each, NAN: as long as it is */

@@ -1,6 +1,6 @@
 /*
- * av.measure(stream): runs a stream to nowhere, while the script waits, and gives what its filters
- * reported as tables by filter.
+ * av.measure(stream, {each=}): runs a stream to nowhere, while the script waits, and gives what its
+ * filters reported as tables by filter.
  */
 #include <ctype.h>
 #include <math.h>
@@ -91,6 +91,24 @@ static void set_view(lua_State *L, const struct measurement *found, const char *
     lua_setfield(L, -2, name);
 }
 
+/* Sets `each`: a table for every frame, with its time and its values by filter. */
+static void set_rows(lua_State *L, const struct measurement *found)
+{
+    lua_createtable(L, found->row_count, 0);
+    for (int i = 0; i < found->row_count; i++) {
+        const struct measure_row *row = &found->rows[i];
+        lua_newtable(L);
+        for (int k = 0; k < found->value_count && k < MEASURE_ROW_VALUES; k++) {
+            if (*found->values[k].name && !isnan(row->values[k]))
+                set_number(L, found->values[k].name, row->values[k]);
+        }
+        if (isfinite(row->time))
+            set_number(L, "time", row->time);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "each");
+}
+
 /* ---- intervals and events ---- */
 
 static void push_span(lua_State *L, const struct measure_span *span)
@@ -137,6 +155,8 @@ static void push_measurement(lua_State *L, const struct measurement *found)
     set_view(L, found, "mean", VIEW_MEAN);
     for (int i = 0; found->detectors[i]; i++)
         set_list(L, found, found->detectors[i]);
+    if (found->row_count > 0)
+        set_rows(L, found);
     set_time(L, "start", found->start);
     set_time(L, "stop", found->end);
     lua_pushinteger(L, found->frames);
@@ -156,6 +176,21 @@ static int run_measure(struct bind *bind, int node, struct pipeline_result *resu
     return pipeline_run(bind->plan, &options, result, e);
 }
 
+/* True for `{each=true}` at index 2. */
+static bool each_option(lua_State *L)
+{
+    bool each = false;
+    if (lua_isnoneornil(L, 2))
+        return false;
+    luaL_checktype(L, 2, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "each") != 0)
+            luaL_error(L, "av.measure() knows the option 'each' only");
+        each = lua_toboolean(L, -1);
+    }
+    return each;
+}
+
 int bind_measure(lua_State *L)
 {
     const struct bind_stream *stream = bind_test_stream(L, 1);
@@ -163,7 +198,7 @@ int bind_measure(lua_State *L)
     struct error e = {0};
 
     luaL_argcheck(L, stream, 1, "a stream expected");
-    int node = plan_add_measure(bind->plan, stream->edge, &e);
+    int node = plan_add_measure(bind->plan, stream->edge, each_option(L), &e);
     if (node < 0)
         return bind_raise(L, &e);
     struct pipeline_result *result = lua_newuserdatauv(L, sizeof *result, 0);

@@ -58,7 +58,7 @@ static struct pipeline_result measure(struct plan *plan, const struct plan_edge 
     struct error e = {0};
     struct pipeline_result result;
     for (int i = 0; i < count; i++) {
-        nodes[i] = plan_add_measure(plan, edges[i], &e);
+        nodes[i] = plan_add_measure(plan, edges[i], false, &e);
         if (nodes[i] < 0)
             fail_msg("%s", e.message);
     }
@@ -246,20 +246,61 @@ static void test_memory_is_bounded(void **state)
     plan_destroy(&plan);
 }
 
+/* A measure of each frame; the result is the caller's. */
+static struct pipeline_result measure_each(struct plan *plan, struct plan_edge edge)
+{
+    struct error e = {0};
+    struct pipeline_result result;
+    int node = plan_add_measure(plan, edge, true, &e);
+    struct pipeline_options options = {.outputs = &node, .output_count = 1};
+    if (node < 0 || pipeline_run(plan, &options, &result, &e) < 0)
+        fail_msg("%s", e.message);
+    return result;
+}
+
+static void test_each_frame(void **state)
+{
+    (void)state;
+    struct plan *plan = plan_create(NULL);
+    struct plan_edge edge = after(plan, picture(plan, "white", "1"), "format",
+                                  (const char *[]){"pix_fmts", "yuv420p", NULL});
+    edge = after(plan, edge, "fade", (const char *[]){"n", "25", NULL});
+    edge = after(plan, edge, "signalstats", NULL);
+    struct pipeline_result result = measure_each(plan, edge);
+    const struct measurement *found = result.measurements[0];
+    ptrdiff_t column = value_of(found, "signalstats.yavg") - found->values;
+    assert_int_equal(found->row_count, 25);
+    for (int i = 0; i < found->row_count; i++) {
+        near(found->rows[i].time, i / 25.0, 1e-6);
+        near(found->rows[i].values[column], 16 + 219 * i / 25.0, 2);
+    }
+    assert_false(found->truncated);
+    pipeline_result_finish(&result);
+
+    edge = after(plan, tone(plan, "0.1", "1"), "asetnsamples", (const char *[]){"n", "4", NULL});
+    edge = after(plan, edge, "astats", (const char *[]){"metadata", "1", NULL});
+    result = measure_each(plan, edge);
+    assert_int_equal(result.measurements[0]->row_count, MEASURE_ROWS);
+    assert_int_equal(result.measurements[0]->frames, 12000);
+    assert_true(result.measurements[0]->truncated);
+    pipeline_result_finish(&result);
+    plan_destroy(&plan);
+}
+
 static void test_what_cannot_be_measured(void **state)
 {
     (void)state;
     struct plan *plan = plan_create(NULL);
     struct error e = {0};
     struct plan_edge endless = filter(plan, "anullsrc", NULL, 0, NULL);
-    assert_int_equal(plan_add_measure(plan, endless, &e), ERROR_INVALID_OPTION);
+    assert_int_equal(plan_add_measure(plan, endless, false, &e), ERROR_INVALID_OPTION);
     assert_non_null(strstr(e.message, "never end"));
     int encoded = plan_add_encode(plan, tone(plan, "0", "1"), "flac", NULL, 0, &e);
     assert_true(encoded >= 0);
-    assert_int_equal(plan_add_measure(plan, (struct plan_edge){encoded, 0}, &e),
+    assert_int_equal(plan_add_measure(plan, (struct plan_edge){encoded, 0}, false, &e),
                      ERROR_INVALID_OPTION);
     assert_non_null(strstr(e.message, "frames"));
-    assert_int_equal(plan_add_measure(plan, (struct plan_edge){99, 0}, &e), ERROR_INTERNAL);
+    assert_int_equal(plan_add_measure(plan, (struct plan_edge){99, 0}, false, &e), ERROR_INTERNAL);
     plan_destroy(&plan);
 }
 
@@ -271,7 +312,7 @@ static void test_it_stands_aside(void **state)
     struct error e = {0};
     char *text = NULL;
     struct plan_edge edge = after(plan, tone(plan, "0", "1"), "astats", NULL);
-    int node = plan_add_measure(plan, edge, &e);
+    int node = plan_add_measure(plan, edge, false, &e);
     assert_true(node >= 0);
     assert_int_equal(plan_node_kind(plan, node), PLAN_MEASURE);
     assert_int_equal(plan_pad_count(plan, node), 0);
@@ -298,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_black_and_cuts),
         cmocka_unit_test(test_crop_and_statistics),
         cmocka_unit_test(test_memory_is_bounded),
+        cmocka_unit_test(test_each_frame),
         cmocka_unit_test(test_what_cannot_be_measured),
         cmocka_unit_test(test_it_stands_aside),
     };

@@ -343,7 +343,7 @@ static void test_what_is_refused(void **state)
     assert_int_equal(plan_add_filter(plan, "hflip", &palette, 1, NULL, 0, &e),
                      ERROR_INVALID_OPTION);
     assert_non_null(strstr(e.message, "goes to an encoder"));
-    assert_int_equal(plan_add_measure(plan, palette, &e), ERROR_INVALID_OPTION);
+    assert_int_equal(plan_add_measure(plan, palette, false, &e), ERROR_INVALID_OPTION);
     plan_destroy(&plan);
 }
 
