@@ -1,5 +1,6 @@
 local color = require "lib.color"
 local geometry = require "lib.geometry"
+local scenes = require "lib.scenes"
 local sheet = require "lib.sheet"
 
 -- `most` is the longest side that the format has room for.
@@ -51,6 +52,15 @@ function ways.interval(job, interval, duration)
   end
   for number = 1, math.max(1, math.ceil(length / interval)) do
     times[number] = (number - 1) * interval
+  end
+  return times
+end
+
+function ways.scenes(job, count)
+  local times = scenes.best(job.input, count)
+  if #times < count then
+    job:note(("%d keyframe%s to choose from, not %d"):format(#times, #times > 1 and "s" or "",
+      count))
   end
   return times
 end
@@ -146,6 +156,8 @@ return {
         .. "is asked for, of a sheet as many as make it square" },
     { "interval", type = "time", min = 0.001,
       help = "a picture so often, from the beginning; at most 5000" },
+    { "scenes", type = "integer", min = 1, max = 100,
+      help = "so many keyframes, those that tell most: one of each scene" },
     { "width", type = "integer", min = 1, max = 16384, unit = "pixels",
       help = "fits inside, never distorts, never enlarges" },
     { "height", type = "integer", min = 1, max = 16384, unit = "pixels",
@@ -164,12 +176,13 @@ return {
     { timestamps = { "50%" }, width = 160 },
     { count = 3, height = 90, format = "png", exact = true },
     { interval = 1, width = 80, format = "webp" },
+    { scenes = 2, width = 120 },
     { count = 6, width = 64, sheet = { columns = 3 } },
   },
 
   check = function(options)
     local given
-    for _, way in ipairs { "timestamps", "count", "interval" } do
+    for _, way in ipairs { "timestamps", "count", "interval", "scenes" } do
       if options[way] and given then
         return given .. " and " .. way .. " exclude each other", way
       end

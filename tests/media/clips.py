@@ -194,6 +194,16 @@ def truncated_mp4(clips, path):
     open(path, "wb").write(data[:len(data) // 2])
 
 
+def scenes_mp4(_clips, path):
+    """Three scenes of unlike length and a black second, a keyframe every 0.4 s."""
+    graph = "[0:v][1:v][2:v][3:v]concat=n=4,format=yuv420p"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1", "-f", "lavfi", "-i",
+           "color=black:s=160x120:r=25:d=1", "-f", "lavfi", "-i", "smptebars=s=160x120:r=25:d=3",
+           "-f", "lavfi", "-i", "mandelbrot=s=160x120:r=25:maxiter=50,trim=end=1", "-filter_complex",
+           graph, "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-keyint_min", "10",
+           "-sc_threshold", "0", path)
+
+
 def web_webm(_clips, path):
     ffmpeg(*picture("160x120", 25, 1), *tone(1), "-c:v", "libvpx-vp9", "-deadline", "realtime",
            "-cpu-used", "8", "-c:a", "libopus", "-metadata:s:a:0", "language=eng", path)
@@ -247,6 +257,7 @@ MAKERS = {
     "surround.mkv": surround_mkv,
     "truncated.mkv": truncated_mkv,
     "truncated.mp4": truncated_mp4,
+    "scenes.mp4": scenes_mp4,
     "web.webm": web_webm,
     "old.avi": old_avi,
     "studio.mov": studio_mov,

@@ -91,6 +91,22 @@ def test_interval(luma, clips):
     assert "exclude" in outcome.error["message"]
 
 
+def test_scenes(luma, clips):
+    """One of each scene, however long; nothing black, unless there is nothing else."""
+    path = clips["scenes.mp4"]
+    ranges = [(0, 1), (2, 5), (5, 6)]
+    outcome = luma.ok("thumbnail", path, scenes=3, width=80)
+    times = [output["media"]["time"] for output in outcome.document["outputs"]]
+    assert len(times) == 3 and all(a <= t < b for t, (a, b) in zip(times, ranges)), times
+    assert all(abs(t / 0.4 - round(t / 0.4)) < 1e-3 for t in times), times
+    for picture in outcome.paths:
+        assert max(facts.samples_of_picture(picture)) > 60
+    outcome = luma.ok("thumbnail", path, scenes=1, format="png")
+    assert max(facts.samples_of_picture(outcome.path)) > 60
+    outcome = luma.ok("thumbnail", path, scenes=40, sheet={"columns": 8}, width=40)
+    assert len(cues(outcome.paths[1])) == 15 and outcome.noted("15 keyframes")
+
+
 def cues(path):
     """The cues of an index: [(from, to, url, (x, y, width, height))]."""
     with open(path, encoding="utf-8") as file:
