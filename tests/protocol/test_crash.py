@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lumad import wait_until
 from wire import Client
 
 HEAVY = {"preset": "custom", "crf": 20, "encoder_preset": "veryslow"}
@@ -90,18 +91,22 @@ def test_a_killed_template_is_replaced(own_server, small, number):
             assert server.template() != template
 
 
-def test_a_running_job_survives_its_template(own_server, clips, small):
-    server = own_server()
+def test_running_and_waiting_jobs_survive_their_template(own_server, clips, small):
+    server = own_server(LUMA_WORKERS=1)
     with Client(server.port) as client:
         data = clips("long.mp4")
-        job = client.start("compress", [len(data)],
-                           {"preset": "custom", "crf": 45, "encoder_preset": "veryfast"})
-        client.upload(job, data)
-        client.wait_for(job, "processing")
+        quick = {"preset": "custom", "crf": 45, "encoder_preset": "ultrafast"}
+        jobs = [client.start("compress", [len(data)], quick) for _ in range(2)]
+        for job in jobs:
+            client.upload(job, data)
+            client.wait_for(job, "processing")
+        client.wait_for(jobs[1], "queued")
+        wait_until(lambda: len(server.workers()) == 1, 20, "at work on one, the other waiting")
         (template,) = set(server.children()) - server.workers()
         os.kill(template, signal.SIGKILL)
         client.run("probe", small).completed()
-        client.finish(job).completed()
+        for job in jobs:
+            assert client.finish(job).completed()["attempt"] == 1
         assert server.template() != template
 
 
