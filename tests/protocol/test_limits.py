@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lumad import Server, wait_until
-from wire import WAIT, Client
+from wire import WAIT, Client, Closed, Refused
 
 MESSAGES, STARTS, JOBS, ALL_JOBS, BYTES = 30, 10, 6, 9, 1_000_000
 
@@ -132,3 +132,43 @@ def test_bytes_of_a_caller(limited, come, small):
     limited.wait_idle()  # until their workers are gone the inputs are kept
     cancel(client, client.request(start(BYTES)))
     client.run("probe", small).completed()
+
+
+def test_connections(own_server):
+    server = own_server(LUMA_CONNECTIONS_PER_ADDRESS=3, LUMA_MAX_CONNECTIONS=5,
+                        LUMA_TRUSTED_PROXIES="127.0.0.1")
+
+    def come(address):
+        return Client(server.port, headers=[("X-Forwarded-For", address)])
+
+    opened = [come("10.0.0.1") for _ in range(3)]
+    with come("10.0.0.1") as fourth:
+        assert fourth.await_close() == 4429
+    opened += [come("10.0.0.2") for _ in range(2)]
+    with pytest.raises(Refused) as refused:
+        come("10.0.0.3")
+    assert refused.value.status == 503
+    for client in opened:
+        client.ping()
+        client.close()
+    wait_until(lambda: can_come(come), 10, "ready to take others again")
+
+
+def can_come(come):
+    try:
+        with come("10.0.0.1") as client:
+            client.ping()
+            return True
+    except (Refused, Closed):
+        return False
+
+
+def test_a_connection_that_floods_is_closed(own_server):
+    server = own_server(LUMA_MESSAGES_PER_SECOND=20)
+    with Client(server.port) as flood, Client(server.port) as other:
+        for _ in range(60):
+            flood.send_json({"type": "ping"})
+        assert flood.await_close() == 4429
+        assert any(message.get("code") == "rate_limited" and message["retryable"] is True
+                   for message in flood.others)
+        other.ping()
