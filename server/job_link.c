@@ -18,9 +18,9 @@ static void key_of(char key[16], int input)
     (void)snprintf(key, 16, "%d", input);
 }
 
-void job_link_describe(struct job *job, const json_t *request)
+void job_link_describe(struct job *job, const json_t *record)
 {
-    json_t *linked = json_object_get(request, "linked");
+    json_t *linked = json_object_get(record, "linked");
     job->linked = json_is_object(linked) ? json_incref(linked) : NULL;
     for (int i = 0; i < job->input_count && job->linked; i++) {
         char key[16];
