@@ -141,6 +141,28 @@ def packets(path, selector):
     return found
 
 
+def disorder(path, selector):
+    """What is wrong with the order of a stream's packets: decoding times rise strictly, no two
+    have the same time of presentation, none is shown before it is decoded. "" if nothing is."""
+    seen, last = set(), -math.inf
+    for number, (pts, dts, _, _) in enumerate(packets(path, selector)):
+        pts = dts if pts is None else pts
+        if pts in seen:
+            return f"packet {number} is shown at {pts}, as another is"
+        if dts is not None and dts <= last:
+            return f"packet {number} is decoded at {dts}, the one before at {last}"
+        if dts is not None and pts < dts:
+            return f"packet {number} is decoded at {dts} and shown at {pts}"
+        seen.add(pts)
+        last = last if dts is None else dts
+    return ""
+
+
+def begin(path, selector):
+    """When the first of a stream is shown, in seconds."""
+    return min(pts if pts is not None else dts for pts, dts, _, _ in packets(path, selector))
+
+
 def span(path, selector):
     """Seconds from a stream's first timestamp to the end of its last packet."""
     found = [(p[0] if p[0] is not None else p[1], p[2] or 0) for p in packets(path, selector)]
