@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -158,6 +159,93 @@ int blob_remove_job(const char *job)
     char path[PATH_MAX];
     int status = blob_job_path(job, path, sizeof(path));
     return status < 0 ? status : folder_remove(AT_FDCWD, path, 0);
+}
+
+int blob_keep_only(const char *job, enum blob_kind kind)
+{
+    char path[PATH_MAX];
+    int status = blob_job_path(job, path, sizeof(path));
+    DIR *folder = status == 0 ? opendir(path) : NULL;
+    if (!folder)
+        return status < 0 ? status : -errno;
+    const char *prefix = kind == BLOB_IN ? "in-" : "out-";
+    const struct dirent *entry;
+    while (status == 0 && (entry = readdir(folder))) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+            strncmp(name, prefix, strlen(prefix)) == 0)
+            continue;
+        if (unlinkat(dirfd(folder), name, 0) < 0)
+            status = errno == EISDIR ? folder_remove(dirfd(folder), name, 1) : -errno;
+    }
+    closedir(folder);
+    return status;
+}
+
+int blob_jobs(bool (*visit)(const char *job, void *opaque), void *opaque)
+{
+    DIR *folder = opendir(blob_root);
+    if (!folder)
+        return -errno;
+    const struct dirent *entry;
+    while ((entry = readdir(folder))) {
+        if (job_id_valid(entry->d_name) && !visit(entry->d_name, opaque))
+            break;
+    }
+    closedir(folder);
+    return 0;
+}
+
+/* The folder, locked; a descriptor or -errno. */
+static int folder_lock(const char *job, int how)
+{
+    char path[PATH_MAX];
+    int status = blob_job_path(job, path, sizeof(path));
+    if (status < 0)
+        return status;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, how | LOCK_NB) < 0) {
+        status = -errno;
+        close(fd);
+        return status;
+    }
+    return fd;
+}
+
+int blob_hold_job(const char *job)
+{
+    int fd = folder_lock(job, LOCK_SH);
+    return fd < 0 ? fd : 0; /* left open: the lock goes with the process */
+}
+
+int blob_check_free(const char *job)
+{
+    int fd = folder_lock(job, LOCK_EX);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+static int folder_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int status = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return status;
+}
+
+int blob_sync_folders(const char *job)
+{
+    char path[PATH_MAX];
+    int status = blob_job_path(job, path, sizeof(path));
+    if (status == 0)
+        status = folder_sync(path);
+    return status == 0 ? folder_sync(blob_root) : status;
 }
 
 int blob_remove(const char *id)

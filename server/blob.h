@@ -25,6 +25,22 @@ bool blob_id_valid(const char *id);
 /* Makes, or removes with all that is in it, the folder of a job. 0 or -errno. */
 int blob_make_job(const char *job);
 int blob_remove_job(const char *job);
+/* Removes from a job's folder whatever isn't a blob of that kind. 0 or -errno. */
+int blob_keep_only(const char *job, enum blob_kind kind);
+/* Shows every job that has a folder, until `visit` returns false. 0 or -errno. */
+int blob_jobs(bool (*visit)(const char *job, void *opaque), void *opaque);
+
+/*
+ * A worker holds its job's folder from its start until its process has ended. A server that starts
+ * makes sure that nobody does before it lets another worker in: those of a server that was killed
+ * end by themselves, but not before the kernel lets them.
+ */
+int blob_hold_job(const char *job);   /* for good. 0 or -errno; -EWOULDBLOCK: it is being checked */
+int blob_check_free(const char *job); /* 0, -EWOULDBLOCK if it is held, or -errno */
+
+/* Makes sure that the folders of a job's blobs are on the disk. 0 or -errno. */
+int blob_sync_folders(const char *job);
+
 /* Removes one blob. 0 or -errno. */
 int blob_remove(const char *id);
 /* A second name for a blob, which lives until both are removed. 0 or -errno. */

@@ -13,6 +13,7 @@
 #include "server/blob.h"
 #include "server/buffer.h"
 #include "server/frame.h"
+#include "server/journal.h"
 #include "server/session.h"
 
 _Static_assert(BUFFER_ROOM >= FRAME_PREFIX_MAX + LWS_PRE, "no room for a frame's header");
@@ -177,8 +178,10 @@ static void pump(struct session *session)
     struct delivery *delivery;
     TAILQ_FOREACH(delivery, &session->deliveries, link)
     {
-        if (!TAILQ_EMPTY(&delivery->items) && !delivery->held)
+        bool wanted = !TAILQ_EMPTY(&delivery->items) && !delivery->held;
+        if (wanted && journal_safe(session->server->journal, delivery->ticket))
             break;
+        session->held = session->held || wanted;
     }
     if (!delivery)
         return;
@@ -188,6 +191,11 @@ static void pump(struct session *session)
         delivery->state = DELIVERY_IDLE;
         conclude(delivery, status);
     }
+}
+
+void delivery_resume(struct session *session)
+{
+    pump(session);
 }
 
 bool delivery_ready(const struct session *session)

@@ -28,6 +28,7 @@ struct delivery {
     struct session *session;
     char job[IDENTIFIER_SIZE];
     int attempt;
+    uint64_t ticket;  /* of the journal: nothing is sent before it is safe */
     char *request_id; /* of fetch, else NULL */
     TAILQ_HEAD(, delivery_item) items;
     bool ended;     /* no more items come */
@@ -61,6 +62,8 @@ void delivery_destroy(struct delivery **delivery);
 /* From the session's writable event: writes the chunk that is ready. 1 if it wrote, 0 if nothing
  * was ready, -1 if the connection is to be closed. */
 int delivery_write(struct session *session);
+/* Tickets have become safe. */
+void delivery_resume(struct session *session);
 /* Whether a chunk is ready. */
 bool delivery_ready(const struct session *session);
 

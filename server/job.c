@@ -35,6 +35,8 @@ struct job *job_find(const struct server *server, const char *id)
     return table_get(&server->jobs, id);
 }
 
+static void release_dropped(struct job *job);
+
 static uint64_t loop_now(const struct job *job)
 {
     return uv_now(job->server->loop);
@@ -42,7 +44,7 @@ static uint64_t loop_now(const struct job *job)
 
 /* ---- making one ---- */
 
-static void job_free(struct job *job)
+void job_free(struct job *job)
 {
     free(job->caller);
     free(job->operation);
@@ -70,24 +72,25 @@ static enum job_delivery delivery_mode(const json_t *request)
     return mode && strcmp(mode, "stream") == 0 ? DELIVER_STREAM : DELIVER_PUSH;
 }
 
-static bool fill(struct job *job, const struct session *session, const json_t *request,
-                 json_t *inputs)
+bool job_fill(struct job *job, struct server *server, const char *caller, const json_t *request,
+              json_t *inputs)
 {
     json_t *options = json_object_get(request, "options");
     json_t *metadata = json_object_get(request, "metadata");
     identifier_make(job->id);
-    job->server = session->server;
-    job->caller = strdup(session->caller);
+    job->server = server;
+    job->caller = strdup(caller);
     job->operation = strdup(json_string_value(json_object_get(request, "operation")));
     job->inputs = json_incref(inputs);
     job->options = json_is_object(options) ? json_incref(options) : json_object();
-    job->metadata = metadata ? json_incref(metadata) : NULL;
+    job->metadata = json_is_null(metadata) ? NULL : json_incref(metadata);
     job->made = json_array();
     job->outputs = json_array();
     job->deliver = delivery_mode(request);
     job->push = job->deliver != DELIVER_PULL;
     job->detach = json_is_true(json_object_get(request, "detach"));
     job->attempt = 1;
+    job->seq_limit = JOB_SEQ_ROOM;
     job->created = protocol_now();
     job->progress = (struct job_progress){.percent = 0, .eta = NAN};
     job->input_count = (int)json_array_size(inputs);
@@ -121,9 +124,11 @@ static int store(struct job *job, const char *job_key, struct problem *problem)
     json_t *record = job_record(job, job_key);
     status = record ? journal_enqueue(job->server->journal, record) : -ENOMEM;
     json_decref(record);
+    job->ticket = journal_ticket(job->server->journal);
     if (status < 0) {
         server_remove_folder(job->server, job->id);
-        return problem_set(problem, "internal", "the job can't be recorded: %s", strerror(-status));
+        return problem_set(problem, status == -ENOSPC ? "disk_full" : "internal",
+                           "the job can't be recorded: %s", strerror(-status));
     }
     return 0;
 }
@@ -137,8 +142,7 @@ bool job_awaits_upload(const struct job *job)
     return false;
 }
 
-/* The next byte of an upload has its time from now on. */
-static void await_upload(struct job *job)
+void job_await_upload(struct job *job)
 {
     job->upload_deadline =
         job_awaits_upload(job) ? loop_now(job) + (uint64_t)job->server->config.upload_timeout : 0;
@@ -149,7 +153,8 @@ struct job *job_create(struct session *session, const json_t *request, json_t *i
 {
     struct server *server = session->server;
     struct job *job = calloc(1, sizeof(*job));
-    if (!job || !fill(job, session, request, inputs) || !table_put(&server->jobs, job->id, job)) {
+    if (!job || !job_fill(job, server, session->caller, request, inputs) ||
+        !table_put(&server->jobs, job->id, job)) {
         problem_set(problem, "internal", "out of memory");
         if (job)
             job_free(job);
@@ -165,7 +170,7 @@ struct job *job_create(struct session *session, const json_t *request, json_t *i
     (void)uv_timer_init(server->loop, &job->timer);
     job->timer.data = job;
     server->jobs_counted.total++;
-    await_upload(job);
+    job_await_upload(job);
     job_attach(job, session);
     log_info("job_accepted", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
              LOG_TEXT("caller", job->caller), LOG_INTEGER("inputs", job->input_count));
@@ -200,7 +205,7 @@ void job_send_progress(struct job *job)
     job->progress_news = false;
     job->progress_sent = loop_now(job);
     if (job->session && session_idle(job->session))
-        session_send(job->session, job_progress_message(job));
+        session_send_safe(job->session, job_progress_message(job), job->ticket);
 }
 
 static void fail_late(struct job *job, const char *code, const char *what, int64_t milliseconds)
@@ -280,28 +285,47 @@ static void acknowledge(struct job *job, struct upload *upload)
 {
     upload->acknowledged = upload->written;
     if (job->session)
-        session_send(job->session, job_ack(job, NULL));
+        session_send_safe(job->session, job_ack(job, NULL), job->ticket);
 }
 
 void job_upload_moved(struct job *job, struct upload *upload)
 {
     if (!upload->fetched) {
-        await_upload(job);
+        job_await_upload(job);
         if (upload->written - upload->acknowledged >= ACK_EVERY)
             acknowledge(job, upload);
     }
     news(job);
 }
 
+/* The journal learns how long an input is, where nobody had said it: after a restart, that many
+ * bytes are all of it. */
+static void note_length(struct job *job, const struct upload *upload)
+{
+    char name[24];
+    (void)snprintf(name, sizeof(name), "length-%d", upload->input);
+    json_t *changes = json_pack("{s:I}", name, (json_int_t)upload->received);
+    (void)journal_note(job->server->journal, job->id, changes);
+    json_decref(changes);
+    job->ticket = journal_ticket(job->server->journal);
+}
+
+void job_inputs_done(struct job *job)
+{
+    job->upload_deadline = 0;
+    job->state = JOB_QUEUED;
+    job->queued = protocol_now();
+    job->progress_news = true;
+    scheduler_enqueue(job->server->scheduler, job);
+    job->ticket = journal_ticket(job->server->journal);
+}
+
 void job_upload_done(struct job *job, struct upload *upload)
 {
-    if (--job->uploads_missing == 0) {
-        job->upload_deadline = 0;
-        job->state = JOB_QUEUED;
-        job->queued = protocol_now();
-        scheduler_enqueue(job->server->scheduler, job);
-        job->progress_news = true;
-    }
+    if (upload->size < 0)
+        note_length(job, upload);
+    if (--job->uploads_missing == 0)
+        job_inputs_done(job);
     if (!upload->fetched && !upload->linked)
         acknowledge(job, upload);
     job_schedule(job);
@@ -310,7 +334,11 @@ void job_upload_done(struct job *job, struct upload *upload)
 void job_upload_idle(struct job *job)
 {
     job->writes_in_flight--;
-    job_settle(job);
+    if (job->dropped) {
+        release_dropped(job);
+    } else {
+        job_settle(job);
+    }
 }
 
 /* ---- running ---- */
@@ -323,6 +351,7 @@ void job_started(struct job *job, struct run *run, int attempt)
     job->unreaped++;
     job->attempt = attempt;
     job->state = JOB_RUNNING;
+    job->ticket = journal_ticket(job->server->journal); /* the claim's */
     job->waited += now - job->queued;
     job->started = now;
     if (!job->run_deadline)
@@ -404,6 +433,7 @@ static void end(struct job *job, enum job_state state, json_t *word)
     int status = held ? journal_finish(job->server->journal, job->id, job->attempt, changes)
                       : journal_cancel(job->server->journal, job->id, changes);
     json_decref(changes);
+    job->ticket = journal_ticket(job->server->journal);
     if (status < 0) {
         log_error("journal_failed", LOG_TEXT("job", job->id),
                   LOG_TEXT("reason", strerror(-status)));
@@ -472,11 +502,37 @@ static void release(struct job *job)
     job->released = true;
     admission_release(job);
     (void)table_remove(&server->jobs, job->id);
+    if (job->settling)
+        LIST_REMOVE(job, unsettled);
     if (job->session)
         LIST_REMOVE(job, attached);
     job->session = NULL;
     (void)uv_timer_stop(&job->timer);
     uv_close((uv_handle_t *)&job->timer, on_timer_closed);
+}
+
+/* Whether its end may be undone by a crash yet; then it is settled when it can't be any more. */
+static bool end_unsafe(struct job *job)
+{
+    struct server *server = job->server;
+    if (journal_safe(server->journal, job->ticket))
+        return false;
+    if (!job->settling)
+        LIST_INSERT_HEAD(&server->unsettled, job, unsettled);
+    job->settling = true;
+    return true;
+}
+
+void job_settle_all(struct server *server)
+{
+    struct job *job = LIST_FIRST(&server->unsettled);
+    while (job) {
+        struct job *next = LIST_NEXT(job, unsettled);
+        LIST_REMOVE(job, unsettled);
+        job->settling = false;
+        job_settle(job);
+        job = next;
+    }
 }
 
 /* Frees what an ended job needs no more: the folder of one that failed, the inputs of one that is
@@ -485,7 +541,7 @@ void job_settle(struct job *job)
 {
     if (!job_ended(job) || job->released || job->unreaped > 0 || job->writes_in_flight > 0)
         return;
-    if (job->session && !job->said)
+    if ((job->session && !job->said) || end_unsafe(job))
         return;
     struct server *server = job->server;
     if (job->state == JOB_COMPLETED && !job->deleted) {
@@ -497,10 +553,21 @@ void job_settle(struct job *job)
     server_check_drain(server);
 }
 
+/* A write of an upload that is under way still needs the job. */
+static void release_dropped(struct job *job)
+{
+    if (job->writes_in_flight == 0)
+        release(job);
+}
+
 void job_drop(struct job *job)
 {
     delivery_destroy(&job->delivery);
-    for (int i = 0; i < job->input_count; i++)
-        (void)upload_stop(&job->uploads[i]);
-    release(job);
+    (void)table_remove(&job->server->jobs, job->id);
+    job->dropped = true;
+    for (int i = 0; i < job->input_count; i++) {
+        if (upload_stop(&job->uploads[i]))
+            job->writes_in_flight++;
+    }
+    release_dropped(job);
 }

@@ -62,7 +62,9 @@ struct job {
 
     enum job_state state;
     int attempt;
-    int64_t seq;
+    int64_t seq;       /* of the last message */
+    int64_t seq_limit; /* by the journal, no message has had this one yet (job_message.c) */
+    uint64_t ticket;   /* of the journal; what is said of the job waits until it is safe */
     double created, queued, started, ended; /* seconds since the epoch; 0: not yet */
     double waited;                          /* seconds in the queue, all told */
     json_t *made;                           /* [{index, name, size}]: what can be delivered */
@@ -81,6 +83,8 @@ struct job {
 
     struct session *session; /* attached; NULL: none */
     LIST_ENTRY(job) attached;
+    LIST_ENTRY(job) unsettled; /* in server->unsettled, while `settling` */
+    bool settling;
     struct delivery *delivery;
 
     struct job_progress progress;
@@ -91,6 +95,7 @@ struct job {
     uint64_t upload_deadline, run_deadline, stall_deadline, grace_deadline;
     uv_timer_t timer;
     bool released;
+    bool dropped; /* at the end of the server: it goes without having ended */
 };
 
 const char *job_state_name(enum job_state state);
@@ -100,6 +105,11 @@ bool job_ended(const struct job *job);
  * options are the caller's business. NULL with the problem. */
 struct job *job_create(struct session *session, const json_t *request, json_t *inputs,
                        struct problem *problem);
+/* Makes a job again from the record of one that had not ended when the server was; with what there
+ * is of its inputs. NULL: out of memory. */
+struct job *job_restore(struct server *server, const json_t *record);
+/* Lets a restored job go on, as soon as the server can work. */
+void job_go_on(struct job *job);
 /* In memory, NULL if it isn't. */
 struct job *job_find(const struct server *server, const char *id);
 /* The ack with status, attempt, uploads and, queued, position. */
@@ -145,6 +155,8 @@ void job_delete(struct job *job);
  * there). */
 json_t *job_document(const json_t *record, const struct job *job);
 
+/* Tickets of the journal have become safe: jobs whose end waited for that are settled. */
+void job_settle_all(struct server *server);
 /* At the end of the server: drops a job from memory, whatever it waits for. */
 void job_drop(struct job *job);
 

@@ -9,10 +9,20 @@
 #define JOB_OUTPUTS_MAX 10000
 #define JOB_NAME_MAX    255 /* bytes */
 
+#define JOB_SEQ_ROOM 10000 /* numbers that are reserved at a time */
+
+/* What a request, or a record of the same fields, says of a job. False: out of memory. */
+bool job_fill(struct job *job, struct server *server, const char *caller, const json_t *request,
+              json_t *inputs);
+/* One that is in no table and has no timer. */
+void job_free(struct job *job);
 /* The record as the journal takes it. */
 json_t *job_record(const struct job *job, const char *job_key);
 /* What the record is to say of a job that has just ended. */
 json_t *job_end_changes(struct job *job);
+/* The number of the next message. The journal always holds a number that none has had yet, so that
+ * numbers go on rising when the server is started again. */
+int64_t job_seq_next(struct job *job);
 /* The progress message of now; counts seq up. */
 json_t *job_progress_message(struct job *job);
 /* The last word of a job that completed, without its seq. */
@@ -30,6 +40,11 @@ void job_schedule(struct job *job);
 void job_moved(struct job *job);
 /* Frees what an ended job needs no more, and the job itself once nothing waits for it. */
 void job_settle(struct job *job);
+
+/* The next byte of an upload has its time from now on. */
+void job_await_upload(struct job *job);
+/* All inputs are there. */
+void job_inputs_done(struct job *job);
 
 /* Whether bytes of the job's inputs are still to come from a client. */
 bool job_awaits_upload(const struct job *job);

@@ -31,12 +31,12 @@ const char *job_state_name(enum job_state state)
 
 json_t *job_record(const struct job *job, const char *job_key)
 {
-    json_t *record =
-        json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:b, s:O?, s:s, s:i, s:i, s:f}", "id", job->id,
-                  "caller", job->caller, "operation", job->operation, "inputs", job->inputs,
-                  "options", job->options, "delivery", delivery_names[job->deliver], "detach",
-                  job->detach, "metadata", job->metadata, "state", state_names[job->state],
-                  "attempt", job->attempt, "seq", 0, "created", job->created);
+    json_t *record = json_pack(
+        "{s:s, s:s, s:s, s:O, s:O, s:s, s:b, s:O?, s:s, s:i, s:I, s:f}", "id", job->id, "caller",
+        job->caller, "operation", job->operation, "inputs", job->inputs, "options", job->options,
+        "delivery", delivery_names[job->deliver], "detach", job->detach, "metadata", job->metadata,
+        "state", state_names[job->state], "attempt", job->attempt, "seq",
+        (json_int_t)job->seq_limit, "created", job->created);
     if (record && job->linked)
         (void)json_object_set(record, "linked", job->linked);
     if (record && job_key)
@@ -51,8 +51,10 @@ static json_t *upload_list(const struct job *job)
         const struct upload *upload = &job->uploads[i];
         if (upload->fetched || upload->linked)
             continue;
-        json_t *entry =
-            json_pack("{s:i, s:I}", "input", i, "received", (json_int_t)upload->received);
+        /* While bytes come, only those on the disk are acknowledged; who takes up an upload that
+         * was left hears of all, for those are on their way there. */
+        int64_t received = upload->session ? upload->written : upload->received;
+        json_t *entry = json_pack("{s:i, s:I}", "input", i, "received", (json_int_t)received);
         int64_t size = upload->complete ? upload->received : upload->size;
         if (size >= 0)
             (void)json_object_set_new(entry, "size", json_integer(size));
@@ -81,12 +83,30 @@ static json_t *time_text(double seconds)
     return json_string(text);
 }
 
+/* The last word has a number that leaves room for what is said while outputs are delivered. */
 json_t *job_end_changes(struct job *job)
 {
+    json_t *progress = job_progress_message(job);
+    (void)json_object_set_new(job->word, "seq", json_integer(job->seq_limit));
     return json_pack("{s:s, s:f, s:f, s:O, s:O, s:o, s:o, s:I}", "state", state_names[job->state],
                      "ended", job->ended, "started", job->started, "word", job->word, "outputs",
-                     job->outputs, "uploads", upload_list(job), "progress",
-                     job_progress_message(job), "seq", (json_int_t)job->seq);
+                     job->outputs, "uploads", upload_list(job), "progress", progress, "seq",
+                     (json_int_t)job->seq_limit);
+}
+
+int64_t job_seq_next(struct job *job)
+{
+    if (job->seq + JOB_SEQ_ROOM / 2 < job->seq_limit)
+        return ++job->seq;
+    job->seq_limit = job->seq + JOB_SEQ_ROOM;
+    json_t *changes = json_pack("{s:I}", "seq", (json_int_t)job->seq_limit);
+    if (job->word) {
+        (void)json_object_set_new(job->word, "seq", json_integer(job->seq_limit));
+        (void)json_object_set(changes, "word", job->word);
+    }
+    (void)journal_note(job->server->journal, job->id, changes);
+    json_decref(changes);
+    return ++job->seq;
 }
 
 /* What the last word says of the outcome. */
@@ -166,8 +186,8 @@ json_t *job_progress_message(struct job *job)
     }
     json_t *message = json_pack(
         "{s:s, s:s, s:I, s:i, s:s, s:o, s:f, s:f, s:I, s:f, s:f, s:o, s:I, s:i}", "type",
-        "progress", "job_id", job->id, "seq", (json_int_t)++job->seq, "attempt", job->attempt,
-        "stage", stage_of(job), "percent", number_or_null(progress->percent), "time",
+        "progress", "job_id", job->id, "seq", (json_int_t)job_seq_next(job), "attempt",
+        job->attempt, "stage", stage_of(job), "percent", number_or_null(progress->percent), "time",
         progress->time, "duration", progress->duration, "frames", (json_int_t)progress->frames,
         "fps", progress->fps, "speed", progress->speed, "eta", number_or_null(eta), "output_bytes",
         (json_int_t)progress->output_bytes, "position", position < 0 ? 0 : position);

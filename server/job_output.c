@@ -17,11 +17,7 @@ void job_say(struct job *job)
 {
     if (job->session && !job->said) {
         job->said = true;
-        (void)json_object_set_new(job->word, "seq", json_integer(++job->seq));
-        json_t *changes = json_pack("{s:I, s:O}", "seq", (json_int_t)job->seq, "word", job->word);
-        (void)journal_note(job->server->journal, job->id, changes);
-        json_decref(changes);
-        session_send(job->session, json_incref(job->word));
+        session_send_safe(job->session, json_incref(job->word), job->ticket);
     }
     job_settle(job);
 }
@@ -46,6 +42,8 @@ static struct delivery *delivery_of(struct job *job)
         job->delivery =
             delivery_create(job->session, job->id, job->attempt, NULL, on_delivered, job);
     }
+    if (job->delivery)
+        job->delivery->ticket = job->ticket;
     return job->delivery;
 }
 

@@ -98,6 +98,12 @@ static char *key_make(const char *caller, const char *key)
     return made;
 }
 
+static enum journal_lane lane_of(const json_t *json)
+{
+    bool heavy = json_integer_value(json_object_get(json, "lane")) == LANE_HEAVY;
+    return heavy ? LANE_HEAVY : LANE_LIGHT;
+}
+
 static void state_set(struct record *record, const char *state)
 {
     (void)json_object_set_new(record->json, "state", json_string(state));
@@ -167,8 +173,7 @@ static int memory_enqueue(struct journal *base, const json_t *json)
     record->json = json_copy((json_t *)json);
     record->rank = json_number_value(json_object_get(json, "rank"));
     record->claimed_before = json_is_true(json_object_get(json, "claimed"));
-    if (json_integer_value(json_object_get(json, "lane")) == LANE_HEAVY)
-        record->lane = LANE_HEAVY;
+    record->lane = lane_of(json);
     if (!record->json || !table_put(&journal->by_id, record->id, record))
         goto fail;
     record->caller = text_of(record->json, "caller");
@@ -345,6 +350,8 @@ static int memory_resume(struct journal *base, const char *id, bool ready)
         state_set(record, "uploading");
         return 0;
     }
+    record->lane = lane_of(record->json);
+    record->rank = json_number_value(json_object_get(record->json, "rank"));
     lane_insert(journal, record);
     tell(journal);
     return 0;

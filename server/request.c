@@ -18,12 +18,17 @@
 #include "server/request_internal.h"
 #include "server/session.h"
 
-int request_answer(const struct request *request, json_t *message)
+int request_answer_safe(const struct request *request, json_t *message, uint64_t ticket)
 {
     if (message && request->id)
         (void)json_object_set_new(message, "request_id", json_string(request->id));
-    session_send(request->session, message);
+    session_send_safe(request->session, message, ticket);
     return 0;
+}
+
+int request_answer(const struct request *request, json_t *message)
+{
+    return request_answer_safe(request, message, 0);
 }
 
 const char *request_text(const struct request *request, const char *name)
@@ -237,8 +242,13 @@ static bool handle(struct request *request)
     }
     if (handlers[type].needs_operations && !operations_fresh(session->server->operations))
         return true;
+    struct journal *journal = session->server->journal;
+    struct outgoing *newest = session_newest(session);
+    uint64_t ticket = journal_ticket(journal);
     if (handlers[type].handle(request) < 0)
         session_send_error(session, &request->problem, request->id, NULL);
+    if (journal_ticket(journal) != ticket) /* what is answered tells of a change */
+        session_hold_after(session, newest, journal_ticket(journal));
     return false;
 }
 

@@ -22,6 +22,8 @@ struct request {
 
 /* Echoes the request's id and sends (consumed). Returns 0. */
 int request_answer(const struct request *request, json_t *message);
+/* The same for an answer that tells what a ticket of the journal stands for. */
+int request_answer_safe(const struct request *request, json_t *message, uint64_t ticket);
 /* A text field of the message, or NULL. */
 const char *request_text(const struct request *request, const char *name);
 

@@ -74,22 +74,6 @@ int request_cancel_job(struct request *request)
 
 /* ---- attach ---- */
 
-/* The last word of a job that is not in memory; one that nobody has heard gets its number now. */
-static json_t *word_of(struct journal *journal, const json_t *record)
-{
-    json_t *word = json_object_get(record, "word");
-    if (json_object_get(word, "seq"))
-        return json_incref(word);
-    json_int_t seq = json_integer_value(json_object_get(record, "seq")) + 1;
-    word = json_copy(word);
-    (void)json_object_set_new(word, "seq", json_integer(seq));
-    json_t *changes = json_pack("{s:I, s:O}", "seq", seq, "word", word);
-    const char *id = json_string_value(json_object_get(record, "id"));
-    (void)journal_note(journal, id, changes);
-    json_decref(changes);
-    return word;
-}
-
 static bool record_is(const json_t *record, const char *key, const char *text)
 {
     const char *value = json_string_value(json_object_get(record, key));
@@ -104,7 +88,7 @@ static void replay(struct request *request, const json_t *record, const json_t *
     int attempt = (int)json_integer_value(json_object_get(record, "attempt"));
     session_remember(session, id);
     session_send(session, json_incref(json_object_get(record, "progress")));
-    json_t *word = word_of(session->server->journal, record);
+    json_t *word = json_incref(json_object_get(record, "word"));
     const json_t *outputs = json_object_get(record, "outputs");
     bool push = received && record_is(record, "state", "completed") &&
                 !record_is(record, "delivery", "pull") && json_array_size(outputs) > 0;
@@ -141,7 +125,7 @@ int request_attach_to(struct request *request, const json_t *record, const json_
                         json_object_get(record, "uploads"));
     if (ack && duplicate)
         (void)json_object_set_new(ack, "duplicate", json_true());
-    (void)request_answer(request, ack);
+    (void)request_answer_safe(request, ack, job ? job->ticket : 0);
     if (!job) {
         replay(request, record, outputs);
         return 0;

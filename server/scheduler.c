@@ -101,6 +101,11 @@ static void claim(void *opaque)
     scheduler->claiming = false;
 }
 
+void scheduler_wake(struct scheduler *scheduler)
+{
+    claim(scheduler);
+}
+
 /* The ranks of what waits from before. */
 static void restore(struct scheduler *scheduler)
 {
@@ -168,6 +173,14 @@ void scheduler_enqueue(struct scheduler *scheduler, struct job *job)
     (void)journal_ready(scheduler->server->journal, job->id, rank);
 }
 
+/* If the server dies, the job is to go on before those that wait for what it has. */
+static void note_place(struct scheduler *scheduler, const struct run *run, double cost, double rank)
+{
+    json_t *changes = json_pack("{s:i, s:f, s:f}", "lane", LANE_HEAVY, "cost", cost, "rank", rank);
+    (void)journal_beat(scheduler->server->journal, run->owner->id, run->attempt, changes);
+    json_decref(changes);
+}
+
 enum scheduler_verdict scheduler_planned(struct scheduler *scheduler, struct run *run, double cost)
 {
     struct fairness *fairness = &scheduler->fairness;
@@ -179,8 +192,10 @@ enum scheduler_verdict scheduler_planned(struct scheduler *scheduler, struct run
     cost = cost > 0 ? cost : HEAVY_COST;
     slot_give(scheduler, run);
     fairness_settle(fairness, LANE_LIGHT, caller, run->charge, 0);
-    fairness_taken(fairness, LANE_HEAVY, fairness_stamp(fairness, LANE_HEAVY, caller, cost));
+    double rank = fairness_stamp(fairness, LANE_HEAVY, caller, cost);
+    fairness_taken(fairness, LANE_HEAVY, rank);
     slot_take(scheduler, run, LANE_HEAVY, cost);
+    note_place(scheduler, run, cost, rank);
     claim(scheduler);
     return SCHEDULER_GO;
 }

@@ -6,7 +6,6 @@
  */
 #include "server/server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,16 +29,16 @@
 #include "server/log.h"
 #include "server/operations.h"
 #include "server/origin.h"
+#include "server/recovery.h"
 #include "server/request.h"
 #include "server/run.h"
 #include "server/scheduler.h"
 #include "server/session.h"
 #include "server/worker.h"
 
-#define ENDED_RECORDS_MAX 256
-#define REAP_EVERY_MS     2000
-#define CLOSING_MS        2000 /* for close frames and workers to go */
-#define MMAP_THRESHOLD    (64 * 1024)
+#define REAP_EVERY_MS  2000
+#define CLOSING_MS     2000 /* for close frames and workers to go */
+#define MMAP_THRESHOLD (64 * 1024)
 
 /* The server and its own handles. */
 struct running {
@@ -104,20 +103,6 @@ void server_remove_inputs(struct server *server, const char *job, int count)
     folder_task_start(server, job, count);
 }
 
-/* Nothing is known of jobs of an earlier life: their folders go. */
-static void sweep(const char *jobs)
-{
-    DIR *folder = opendir(jobs);
-    if (!folder)
-        return;
-    const struct dirent *entry;
-    while ((entry = readdir(folder))) {
-        if (identifier_valid(entry->d_name))
-            (void)blob_remove_job(entry->d_name);
-    }
-    closedir(folder);
-}
-
 static bool environment_folder(char *path, size_t size, const char *name, const char *suffix)
 {
     const char *value = getenv(name);
@@ -138,7 +123,7 @@ static void state_folder(const struct config *config, char *path, size_t size)
     }
 }
 
-/* One server a folder: a second one would sweep away the first one's jobs. */
+/* One server a folder: a second one would take the first one's jobs for its own. */
 static int lock_folder(const char *state)
 {
     char path[PATH_MAX];
@@ -151,11 +136,9 @@ static int lock_folder(const char *state)
     return fd < 0 ? -errno : fd;
 }
 
-static int open_blobs(const struct config *config, char *jobs, size_t size, int *lock,
-                      struct link_key *key, struct config_error *error)
+static int open_blobs(const char *state, char *jobs, size_t size, int *lock, struct link_key *key,
+                      struct config_error *error)
 {
-    char state[PATH_MAX - 8];
-    state_folder(config, state, sizeof(state));
     (void)snprintf(jobs, size, "%s/jobs", state);
     int status = blob_init(jobs);
     if (status < 0) {
@@ -177,7 +160,6 @@ static int open_blobs(const struct config *config, char *jobs, size_t size, int 
                        strerror(-status));
         return -1;
     }
-    sweep(jobs);
     return 0;
 }
 
@@ -200,33 +182,37 @@ static void close_own(struct running *running)
     }
 }
 
-static bool running_jobs(const struct session *session)
+/* Whether the job runs, or has a last word that its client is still to get. */
+static bool is_busy(const struct job *job)
+{
+    return job->state == JOB_RUNNING || (job_ended(job) && job->session && !job->said);
+}
+
+static bool is_awaited(const struct session *session)
 {
     const struct job *job;
     LIST_FOREACH(job, &session->jobs, attached)
     {
-        if (!job->said)
+        if (is_busy(job))
             return true;
     }
     return false;
 }
 
-/* Fails what has not ended. Only those that run are spared, if asked for. */
-static void fail_jobs(struct server *server, bool spare_running)
+/* Whether a drain has something to wait for. What waits for its turn or its bytes stays in the
+ * journal, for the next start. */
+static bool is_at_work(const struct server *server)
 {
+    if (!LIST_EMPTY(&server->runs) || !LIST_EMPTY(&server->unsettled))
+        return true;
     for (size_t i = 0; i < server->jobs.bucket_count; i++) {
-        struct table_entry *entry = server->jobs.buckets[i];
-        while (entry) {
-            struct table_entry *next = entry->next; /* ending may drop the entry */
-            struct job *job = entry->value;
-            if (!(spare_running && job->state == JOB_RUNNING)) {
-                struct problem problem = {0};
-                problem_set(&problem, "shutting_down", "the server is shutting down");
-                job_fail(job, &problem);
-            }
-            entry = next;
+        const struct table_entry *entry = server->jobs.buckets[i];
+        for (; entry; entry = entry->next) {
+            if (is_busy(entry->value))
+                return true;
         }
     }
+    return false;
 }
 
 static struct running *running_of(struct server *server)
@@ -247,7 +233,6 @@ static void close_all(struct running *running)
         return;
     struct server *server = &running->server;
     running->closing = true;
-    fail_jobs(server, false);
     struct session *session;
     LIST_FOREACH(session, &server->sessions, link)
     {
@@ -265,14 +250,14 @@ void server_check_drain(struct server *server)
     struct session *session;
     LIST_FOREACH(session, &server->sessions, link)
     {
-        if (!running_jobs(session))
+        if (!is_awaited(session))
             session_close(session, CLOSE_GOING_AWAY, "shutting down");
     }
-    bool idle = server->jobs.count == 0 && LIST_EMPTY(&server->runs);
-    if (idle && !running->closing) {
+    if (running->closing) {
+        if (LIST_EMPTY(&server->sessions))
+            uv_stop(server->loop);
+    } else if (!is_at_work(server)) {
         close_all(running);
-    } else if (idle && LIST_EMPTY(&server->sessions)) {
-        uv_stop(server->loop);
     }
 }
 
@@ -294,7 +279,6 @@ static void start_drain(struct running *running)
         session_send(session, json_pack("{s:s, s:f}", "type", "draining", "grace_s", grace));
     }
     (void)uv_timer_start(&running->drain, on_drain_over, (uint64_t)server->config.drain_timeout, 0);
-    fail_jobs(server, true);
     server_check_drain(server);
 }
 
@@ -317,6 +301,18 @@ static void on_expired(const char *id, enum journal_expiry what, void *opaque)
 {
     if (what == EXPIRED_RESULTS)
         server_remove_folder(opaque, id);
+}
+
+/* What waited for the journal goes on. */
+static void on_safe(void *opaque)
+{
+    struct server *server = opaque;
+    struct session *session;
+    LIST_FOREACH(session, &server->sessions, link)
+    {
+        session_release(session);
+    }
+    job_settle_all(server);
 }
 
 static void on_reap(uv_timer_t *timer)
@@ -379,11 +375,13 @@ static int open_parts(struct running *running, struct config_error *error)
 {
     struct server *server = &running->server;
     const struct config *config = &server->config;
-    char jobs[PATH_MAX];
+    char state[PATH_MAX - 16], jobs[PATH_MAX], path[PATH_MAX];
+    state_folder(config, state, sizeof(state));
+    (void)snprintf(path, sizeof(path), "%s/journal.db", state);
     const char *scripts = *config->scripts ? config->scripts : paths_scripts();
     const char *assets = *config->assets ? config->assets : paths_assets();
     if (callers_init(&server->callers, config, error) < 0 || check_exposure(server, error) < 0 ||
-        open_blobs(config, jobs, sizeof(jobs), &running->lock, &server->link_key, error) < 0 ||
+        open_blobs(state, jobs, sizeof(jobs), &running->lock, &server->link_key, error) < 0 ||
         fetcher_create(&server->fetcher, server->loop, config, error) < 0)
         return -1;
     if (!scripts || access(scripts, R_OK | X_OK) < 0) {
@@ -401,7 +399,9 @@ static int open_parts(struct running *running, struct config_error *error)
     };
     (void)snprintf(error->message, sizeof(error->message), "out of memory or descriptors");
     if (worker_pool_create(&server->pool, server->loop, &settings) < 0 ||
-        journal_open_memory(&server->journal, ENDED_RECORDS_MAX) < 0 ||
+        journal_open_sqlite(&server->journal, server->loop, path, error->message,
+                            sizeof(error->message)) < 0 ||
+        recovery_begin(server, error) < 0 ||
         operations_create(&server->operations, server, scripts, request_resume) < 0 ||
         scheduler_create(&server->scheduler, server) < 0)
         return -1;
@@ -468,6 +468,7 @@ int server_run(const struct config *config)
     server->config = *config;
     server->started = protocol_now();
     LIST_INIT(&server->sessions);
+    LIST_INIT(&server->unsettled);
     LIST_INIT(&server->runs);
     LIST_INIT(&server->transfers);
     table_init(&server->jobs);
@@ -479,6 +480,8 @@ int server_run(const struct config *config)
                  LOG_INTEGER("health_port", listener_health_port(server->listener)),
                  LOG_TEXT("version", LUMA_VERSION));
         (void)operations_fresh(server->operations);
+        journal_watch_safe(server->journal, on_safe, server);
+        recovery_end(server);
         (void)uv_run(&loop, UV_RUN_DEFAULT);
         log_info("stopped", LOG_INTEGER("jobs", server->jobs_counted.total));
     } else {

@@ -51,8 +51,9 @@ struct server {
     struct scheduler *scheduler;
     struct journal *journal;
     struct fetcher *fetcher;
-    struct table jobs;     /* those in memory, by id (struct job) */
-    struct table accounts; /* of callers and addresses (account.h) */
+    struct table jobs;          /* those in memory, by id (struct job) */
+    struct table accounts;      /* of callers and addresses (account.h) */
+    LIST_HEAD(, job) unsettled; /* ended ones whose end isn't safe in the journal yet */
     struct session_list sessions;
     int session_count;
     struct run_list runs;                /* workers that have not been reaped */

@@ -118,9 +118,15 @@ void session_wake(struct session *session)
 
 void session_send(struct session *session, json_t *message)
 {
+    session_send_safe(session, message, 0);
+}
+
+void session_send_safe(struct session *session, json_t *message, uint64_t ticket)
+{
     size_t size = message ? json_dumpb(message, NULL, 0, JSON_COMPACT) : 0;
     struct outgoing *outgoing = size ? malloc(sizeof(*outgoing) + LWS_PRE + size) : NULL;
     if (outgoing) {
+        outgoing->ticket = ticket;
         outgoing->size = size;
         outgoing->data = (unsigned char *)(outgoing + 1) + LWS_PRE;
         (void)json_dumpb(message, (char *)outgoing->data, size, JSON_COMPACT);
@@ -133,6 +139,18 @@ void session_send(struct session *session, json_t *message)
     }
     json_decref(message);
     session_wake(session);
+}
+
+struct outgoing *session_newest(struct session *session)
+{
+    return TAILQ_LAST(&session->queue, outgoing_list);
+}
+
+void session_hold_after(struct session *session, struct outgoing *message, uint64_t ticket)
+{
+    message = message ? TAILQ_NEXT(message, link) : TAILQ_FIRST(&session->queue);
+    for (; message; message = TAILQ_NEXT(message, link))
+        message->ticket = message->ticket > ticket ? message->ticket : ticket;
 }
 
 void session_send_error(struct session *session, struct problem *problem, const char *request_id,
@@ -158,6 +176,25 @@ void session_close(struct session *session, int code, const char *reason)
     session_wake(session);
 }
 
+/* Whether the next text message still waits for the journal. */
+static bool holds(struct session *session)
+{
+    const struct outgoing *outgoing = TAILQ_FIRST(&session->queue);
+    if (!outgoing || journal_safe(session->server->journal, outgoing->ticket))
+        return false;
+    session->held = true;
+    return true;
+}
+
+void session_release(struct session *session)
+{
+    if (!session->held)
+        return;
+    session->held = false;
+    session_wake(session);
+    delivery_resume(session);
+}
+
 /* Writes the first text message. 0, or -1 if the connection is broken. */
 static int write_text(struct session *session)
 {
@@ -174,6 +211,8 @@ static int write_text(struct session *session)
 int session_writable(struct session *session)
 {
     for (int i = 0; i < WRITES_AT_A_TIME && !lws_partial_buffered(session->wsi); i++) {
+        if (holds(session))
+            return 0;
         if (!TAILQ_EMPTY(&session->queue)) {
             if (write_text(session) < 0)
                 return -1;

@@ -38,6 +38,7 @@ enum session_receiving { RECEIVE_TEXT, RECEIVE_HEADER, RECEIVE_PAYLOAD, RECEIVE_
 
 struct outgoing {
     TAILQ_ENTRY(outgoing) link;
+    uint64_t ticket; /* of the journal: it is sent when that is safe */
     size_t size;
     unsigned char *data; /* with LWS_PRE bytes of room before it */
 };
@@ -65,8 +66,9 @@ struct session {
     struct rate messages;
 
     /* output */
-    TAILQ_HEAD(, outgoing) queue;
+    TAILQ_HEAD(outgoing_list, outgoing) queue;
     size_t queued;
+    bool held;                         /* something waits for the journal */
     TAILQ_HEAD(, delivery) deliveries; /* delivery.c */
     struct delivery *delivering;       /* whose chunk is being read or ready (delivery.c) */
     int close_code;                    /* 0: open */
@@ -88,6 +90,14 @@ void session_closed(struct session *session);
 
 /* Queues a message (consumed; NULL is out of memory and ends the connection). */
 void session_send(struct session *session, json_t *message);
+/* The same for a message that tells of changes in the journal: it leaves, and what is queued after
+ * it, when all that had been changed by the ticket is safe. */
+void session_send_safe(struct session *session, json_t *message, uint64_t ticket);
+/* What was queued after that message (NULL: all) waits for the ticket as well. */
+struct outgoing *session_newest(struct session *session);
+void session_hold_after(struct session *session, struct outgoing *message, uint64_t ticket);
+/* Tickets have become safe. */
+void session_release(struct session *session);
 /* Sends the error of a problem, and finishes it. */
 void session_send_error(struct session *session, struct problem *problem, const char *request_id,
                         const char *job_id);

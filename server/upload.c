@@ -119,7 +119,8 @@ static void write_rest(struct upload *upload)
 static void flush(struct upload *upload)
 {
     bool full = upload->filled + SESSION_RECEIVE_MAX > BUFFER_SIZE;
-    if (upload->writing || upload->filled == 0 || !(full || upload->complete))
+    bool deserted = !upload->session && !upload->fetched; /* who knows when more comes */
+    if (upload->writing || upload->filled == 0 || !(full || deserted || upload->complete))
         return;
     upload->writing = upload->filling;
     upload->writing_size = upload->filled;
@@ -241,8 +242,10 @@ int upload_end(struct upload *upload, bool last, struct problem *problem, bool *
 
 void upload_release(struct upload *upload, struct session *session)
 {
-    if (upload->session == session)
-        session_unlink(upload);
+    if (upload->session != session)
+        return;
+    session_unlink(upload);
+    flush(upload);
 }
 
 bool upload_stop(struct upload *upload)

@@ -2,10 +2,12 @@
 #include "server/worker_hash.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct entry {
     int number;
@@ -34,6 +36,26 @@ struct hash_ahead *hash_ahead_create(void)
     return ahead;
 }
 
+/* Lets the disk begin with what it will be asked for. */
+static void file_write_out(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    close(fd);
+}
+
+static int file_sync(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int status = fdatasync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return status;
+}
+
 static void *hash_all(void *opaque)
 {
     struct hash_ahead *ahead = opaque;
@@ -45,11 +67,17 @@ static void *hash_all(void *opaque)
         }
         struct entry entry = ahead->entries[ahead->done];
         pthread_mutex_unlock(&ahead->lock);
+        file_write_out(entry.path);
         entry.status = hash_file(entry.path, entry.text, &entry.size);
         pthread_mutex_lock(&ahead->lock);
         ahead->entries[ahead->done++] = entry;
     }
     pthread_mutex_unlock(&ahead->lock);
+    for (size_t i = 0; i < ahead->done; i++) {
+        struct entry *entry = &ahead->entries[i]; /* nobody adds any more */
+        if (entry->status == 0)
+            entry->status = file_sync(entry->path);
+    }
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 /*
  * The hashes of a job's outputs, taken on a thread of their own while the outputs are described:
- * each of the two takes as long as copying a few megabytes does, and neither needs the other.
+ * each of the two takes as long as copying a few megabytes does, and neither needs the other. When
+ * a hash can be taken, its file is on the disk.
  *
  * The thread starts with the first file and ends when hash_ahead_take() has been called for the
  * first time and all files are done. One thread gives and takes.

@@ -195,6 +195,16 @@ static void outcome_failed(const struct run *run, const struct operation_outcome
     }
 }
 
+/* What was written doesn't get to the disk. */
+static void outputs_unsafe(int status)
+{
+    if (status == -ENOSPC || status == -EDQUOT) {
+        report_failure(error_name(ERROR_DISK_FULL), "the disk is full");
+    } else {
+        report_failure("internal", "an output could not be read again, or made safe");
+    }
+}
+
 /* Tells of every output, with its hash. 0, or -1 after the failure has been told. */
 static int outputs_tell(const struct run *run, const json_t *outputs)
 {
@@ -210,7 +220,7 @@ static int outputs_tell(const struct run *run, const json_t *outputs)
         if (status == -ENOMEM)
             report_memory_gone();
         if (status < 0) {
-            report_failure("internal", "an output could not be read again");
+            outputs_unsafe(status);
             return -1;
         }
         json_t *event = json_copy(output);
@@ -231,6 +241,11 @@ static void outcome_completed(const struct run *run, const struct operation_outc
 {
     if (outputs_tell(run, outcome->outputs) < 0)
         return;
+    int status = json_array_size(outcome->outputs) > 0 ? blob_sync_folders(run->job) : 0;
+    if (status < 0) {
+        outputs_unsafe(status);
+        return;
+    }
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
@@ -326,6 +341,10 @@ void worker_run(const struct worker_settings *settings, const json_t *task)
         return;
     }
     snprintf(run.job, sizeof(run.job), "%s", job);
+    if (blob_hold_job(job) < 0) {
+        report_failure("internal", "the job's folder can't be used");
+        return;
+    }
     struct operation_input *inputs = calloc(count + 1, sizeof(*inputs));
     if (!inputs)
         report_memory_gone();

@@ -375,12 +375,15 @@ static void test_resuming(void **state)
     for (int i = 0; i < 4; i++)
         assert_int_equal(enqueue(journal, i, i == 3 ? "uploading" : "queued", NULL), 0);
     assert_claims(journal, LANE_LIGHT, 0, 1);
+    json_t *place = json_pack("{s:i, s:f}", "lane", LANE_HEAVY, "rank", 1.0);
+    assert_int_equal(journal_beat(journal, id_of(0), 1, place), 0);
+    json_decref(place);
     assert_int_equal(journal_resume(journal, id_of(0), true), 0);
     assert_int_equal(journal_resume(journal, id_of(1), false), 0); /* its input was lost */
     assert_int_equal(journal_resume(journal, id_of(2), true), 0);
     assert_state(journal, 1, "uploading");
     assert_int_equal(finish(journal, 0, 1, 10), -ESTALE); /* the first attempt is over */
-    assert_claims(journal, LANE_LIGHT, 0, 2);
+    assert_claims(journal, LANE_HEAVY, 0, 2);
     assert_claims(journal, LANE_LIGHT, 2, 1);
     assert_nothing(journal, LANE_LIGHT);
     assert_int_equal(journal_ready(journal, id_of(1), 0), 0);
