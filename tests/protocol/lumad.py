@@ -64,11 +64,27 @@ class Server:
                         "ASAN_OPTIONS": "handle_segv=0:handle_abort=0:handle_sigbus=0:"
                                         "quarantine_size_mb=16",
                         **{name: str(value) for name, value in settings.items()}}
-        with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen([*wrapper, binary], cwd=self.work, env=environment,
+        self.command, self.environment = [*wrapper, binary], environment
+        self.start()
+
+    def start(self):
+        with open(self.log_path, "a") as log:
+            self.log_start = log.tell()
+            self.process = subprocess.Popen(self.command, cwd=self.work, env=self.environment,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             start_new_session=True)
         self.port, self.health_port = self.wait_for_start()
+
+    def crash(self):
+        """Kills the server alone, as a crash would; what it leaves must end by itself."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self, **settings):
+        """Another server for the same folder."""
+        self.environment |= {name: str(value) for name, value in settings.items()}
+        self.crash()
+        self.start()
 
     @property
     def pid(self):
@@ -81,7 +97,8 @@ class Server:
     def wait_for_start(self):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            found = re.search(r"event=listening port=(\d+) health_port=(\d+)", self.log())
+            found = re.search(r"event=listening port=(\d+) health_port=(\d+)",
+                              self.log()[self.log_start:])
             if found:
                 return int(found[1]), int(found[2])
             if self.process.poll() is not None:
