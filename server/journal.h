@@ -87,7 +87,8 @@ int journal_finish(struct journal *journal, const char *id, int attempt, const j
 int journal_give_back(struct journal *journal, const char *id, int attempt, enum journal_lane lane,
                       double cost, double rank);
 /* The holder of a running job, or the input of a queued one, was lost with a server that died: back
- * to the place in the queue that its record names (`ready`), or to uploading. What ran has used an attempt up. */
+ * to the place in the queue that its record names (`ready`), or to uploading. What ran has used an
+ * attempt up. */
 int journal_resume(struct journal *journal, const char *id, bool ready);
 /* The job is over, from outside, in whatever state it is: -EALREADY if it had ended. */
 int journal_cancel(struct journal *journal, const char *id, const json_t *changes);
