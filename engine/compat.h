@@ -22,6 +22,13 @@
 #define COMPAT_LINK_FRAME_RATE  (LIBAVFILTER_VERSION_INT < AV_VERSION_INT(10, 4, 100))
 #define COMPAT_SOURCE_COLOR     (LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100))
 
+/* What an AVIOContext's write callback gets. */
+#if LIBAVFORMAT_VERSION_MAJOR >= 61
+typedef const uint8_t compat_written;
+#else
+typedef uint8_t compat_written;
+#endif
+
 /* ---- frames ---- */
 
 /* How long pictures are shown, for encoders that don't take it from each frame yet. */

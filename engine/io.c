@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/compat.h"
+
 enum { BUFFER_SIZE = 64 * 1024, WRITE_BUFFER_SIZE = 256 * 1024 };
 
 /* ---- files ---- */
@@ -261,8 +263,9 @@ static int account_grow(struct io_account *account, int64_t end)
     return 0;
 }
 
-static int context_write_bytes(struct write_state *state, const uint8_t *bytes, int size)
+static int context_write(void *opaque, compat_written *bytes, int size)
 {
+    struct write_state *state = opaque;
     struct io_account *account = state->account;
     int code = account->failure;
     if (code == 0)
@@ -276,18 +279,6 @@ static int context_write_bytes(struct write_state *state, const uint8_t *bytes, 
     state->offset += size;
     return size;
 }
-
-#if LIBAVFORMAT_VERSION_MAJOR >= 61
-static int context_write(void *opaque, const uint8_t *bytes, int size)
-{
-    return context_write_bytes(opaque, bytes, size);
-}
-#else
-static int context_write(void *opaque, uint8_t *bytes, int size)
-{
-    return context_write_bytes(opaque, bytes, size);
-}
-#endif
 
 static int context_reread(void *opaque, uint8_t *buffer, int size)
 {

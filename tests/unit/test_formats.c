@@ -182,7 +182,7 @@ struct memory {
     int64_t size, position;
 };
 
-static int memory_write(void *opaque, uint8_t *from, int size)
+static int memory_write(void *opaque, compat_written *from, int size)
 {
     struct memory *memory = opaque;
     int64_t end = memory->position + size;
