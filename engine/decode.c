@@ -27,6 +27,7 @@ struct decode {
     const char *codec_name;
     int stream;
     bool audio;
+    bool as_coded; /* not turned upright */
     AVCodecParameters *parameters;
     AVRational time_base, frame_rate;
     struct turn turn;
@@ -205,7 +206,7 @@ static int handle_frame(struct decode *decode)
             return cut == CUT_END ? TASK_STOP : 0;
     }
     int code = 0;
-    if (!decode->audio)
+    if (!decode->audio && !decode->as_coded)
         code = turn_frame(&decode->turn, frame, decode->frame_rate, &decode->stage.task.error);
     return code == 0 ? send_frame(decode, frame) : code;
 }
@@ -303,6 +304,7 @@ int decode_create(struct run *run, int node, int pad, struct stage **out, struct
     decode->stream = pad;
     decode->codec_name = *stream->codec ? stream->codec : "unknown codec";
     decode->audio = stream->kind == AVMEDIA_TYPE_AUDIO;
+    decode->as_coded = run->as_coded;
     decode->next = decode->last = decode->rescale = AV_NOPTS_VALUE;
     decode->ranged = input->start > 0 || isfinite(input->stop);
     decode->stop =

@@ -344,7 +344,8 @@ static void learn_rate(struct encode *encode)
 {
     const struct port *from = encode->stage.task.from[0];
     encode->frame_rate = from->frame_rate;
-    encode->steady = from->steady && from->frame_rate.num > 0;
+    /* Between copies pictures keep the times that they have there. */
+    encode->steady = from->steady && from->frame_rate.num > 0 && !encode->leader;
 }
 
 /* On the frame's own time base, as far as it is known. */
@@ -474,6 +475,8 @@ int encode_create(struct run *run, int node, struct stage **out, struct error *e
     encode->node = run->plan->nodes[node];
     encode->last = encode->last_from = AV_NOPTS_VALUE;
     encode->direct = run->plan->nodes[encode->node->inputs[0].node]->kind == PLAN_INPUT;
+    if (run->sequence >= 0)
+        encode_join(encode, run->plan, run->plan->nodes[run->sequence], run->segment);
     int code = encode_prepare(encode, e);
     if (code < 0)
         return code;

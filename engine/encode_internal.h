@@ -29,6 +29,11 @@ struct encode {
     bool direct;     /* frames come straight from a decoder, with their own durations */
     int source_bits; /* significant bits of the source's samples, 0 unknown */
 
+    /* between copied segments: the stream that it is to be like, else NULL */
+    const struct media_stream *leader;
+    int join_id; /* of its parameter sets */
+    AVRational join_time_base;
+
     /* the task's own */
     AVCodecContext *codec;
     struct track_format format;
@@ -54,6 +59,21 @@ int encode_prepare(struct encode *encode, struct error *e);
 
 /* Opens the encoder for frames like this one (converted already). */
 int encode_open(struct encode *encode, const AVFrame *frame);
+
+/* Of an encode that is a segment of a sequence: sets leader and what belongs to it, if it stands
+ * between copied segments; then the spec; the context and the options of
+ * an encoder that is about to open. */
+void encode_join(struct encode *encode, const struct plan *plan, const struct plan_node *sequence,
+                 int segment);
+void encode_join_prepare(struct encode *encode);
+void encode_join_context(struct encode *encode);
+int encode_join_options(struct encode *encode, AVDictionary **options);
+
+/* What such an encoder's header will be, before it runs, and by how many packets it reorders. sets
+ * is the caller's to finish. */
+struct nal_bytes;
+int encode_join_header(struct run *run, const struct plan_node *sequence, int segment,
+                       struct nal_bytes *sets, int *delay, struct error *e);
 
 /* In a first pass, whose packets go nowhere: it stands for the output's track. */
 int encode_schedule(struct stage *stage, struct port *from, struct error *e);

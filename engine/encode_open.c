@@ -174,6 +174,8 @@ int encode_prepare(struct encode *encode, struct error *e)
                               (const char *const[]){"libx264", "libx265", "libsvtav1",
                                                     "libopenh264", "libkvazaar", NULL});
     prepare_pixel_formats(encode);
+    if (encode->leader)
+        encode_join_prepare(encode);
     return 0;
 }
 
@@ -222,6 +224,8 @@ static AVRational choose_time_base(const struct encode *encode, AVRational frame
     if (encode->forced_rate.num > 0 || encode->constant_rate || encode->on_grid ||
         counts_frames(encode->codec_id))
         return av_inv_q(encode_constant_rate(encode, rate));
+    if (encode->leader)
+        return encode->join_time_base;
     if (encode->steady && !encode->pictures) {
         int scale = 1;
         while (rate.num * scale < 10000)
@@ -487,6 +491,10 @@ static int try_open(struct encode *encode, const AVFrame *frame, AVDictionary **
     }
     if (code >= 0)
         code = collect_options(encode->node, options);
+    if (code >= 0 && encode->leader) {
+        encode_join_context(encode);
+        code = encode_join_options(encode, options);
+    }
     if (code >= 0)
         code = passes_open(encode, options);
     if (code >= 0)

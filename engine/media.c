@@ -317,11 +317,29 @@ static void describe_audio(struct media_stream *out, const AVStream *stream)
         par->bits_per_raw_sample ? par->bits_per_raw_sample : av_get_bits_per_sample(par->codec_id);
 }
 
+int media_copy_stream(AVStream *copy, const AVStream *stream)
+{
+    int code = avcodec_parameters_copy(copy->codecpar, stream->codecpar);
+#if !COMPAT_CODED_SIDE_DATA
+    int count = 0;
+    const AVPacketSideData *side = compat_stream_side_data_list(stream, &count);
+    for (int i = 0; i < count && code >= 0; i++)
+        code = compat_stream_add_side_data(copy, side[i].type, side[i].data, side[i].size);
+#endif
+    copy->time_base = stream->time_base;
+    copy->avg_frame_rate = stream->avg_frame_rate;
+    copy->r_frame_rate = stream->r_frame_rate;
+    copy->sample_aspect_ratio = stream->sample_aspect_ratio;
+    copy->duration = stream->duration;
+    copy->disposition = stream->disposition;
+    return code;
+}
+
 /* Copies what a stream's description points to into the media's holder. */
 static AVStream *keep_stream(AVFormatContext *holder, const AVStream *stream)
 {
     AVStream *kept = avformat_new_stream(holder, NULL);
-    if (!kept || avcodec_parameters_copy(kept->codecpar, stream->codecpar) < 0 ||
+    if (!kept || media_copy_stream(kept, stream) < 0 ||
         av_dict_copy(&kept->metadata, stream->metadata, 0) < 0)
         return NULL;
     if (stream->attached_pic.size > 0 && av_packet_ref(&kept->attached_pic, &stream->attached_pic))

@@ -93,6 +93,9 @@ int media_describe(struct media **out, AVFormatContext *context, const char *lab
                    struct error *e);
 void media_destroy(struct media **media);
 
+/* Parameters, side data, rates, aspect and time base of a stream; 0 or AVERROR(ENOMEM). */
+int media_copy_stream(AVStream *copy, const AVStream *stream);
+
 /* The usual choice among the streams of a kind (av_find_best_stream without cover pictures; the
  * default disposition first), as an index into streams, or -1. */
 int media_best_stream(const struct media *media, enum AVMediaType kind);

@@ -57,8 +57,9 @@ struct run {
     atomic_int own_cancel;
     int sequence, segment;   /* what the run is for, if not for outputs; else -1 */
     struct sequence *target; /* ... and the stage that takes it */
+    bool as_coded;           /* pictures aren't turned upright: their track says how */
     bool *reached;           /* by node */
-    bool *asked; /* by node: what the files need, also while a first pass makes none */
+    bool *asked;             /* by node: what the files need, also while a first pass makes none */
     enum run_pass pass;
     struct passes *passes; /* of both passes */
     struct stage **stages;

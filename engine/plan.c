@@ -41,6 +41,7 @@ void plan_node_free(struct plan_node *node)
     free(node->inputs);
     free(node->times);
     free(node->durations);
+    plan_join_destroy(&node->join);
     free(node->pad_kinds);
     free(node->bsf);
     free(node->name);

@@ -197,13 +197,18 @@ static int check_copies(const struct plan *plan, const struct plan_segment *segm
 }
 
 static int check_mixture(const struct plan *plan, const struct plan_segment *segments, int count,
-                         struct error *e)
+                         struct plan_join **join, struct error *e)
 {
     struct plan_type type;
     int copies = 0;
     plan_edge_type(plan, segments[0].edge, &type);
     for (int i = 0; i < count; i++) {
         copies += copied(plan, segments[i].edge) != NULL;
+    }
+    if (type.kind == AVMEDIA_TYPE_VIDEO && copies > 0) {
+        int code = plan_check_begins(plan, segments, count, e);
+        return copies == count || code < 0 ? code
+                                           : plan_join_create(join, plan, segments, count, e);
     }
     if (copies == count || type.kind == AVMEDIA_TYPE_SUBTITLE || count == 1) {
         return 0;
@@ -287,6 +292,7 @@ int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, in
                       struct error *e)
 {
     int code = 0;
+    struct plan_join *join = NULL;
     if (count < 1) {
         error_set(e, ERROR_INVALID_OPTION, "a sequence has at least one segment");
         error_place(e, "segments", "none", "a list of streams or of tracks");
@@ -301,7 +307,7 @@ int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, in
     if (code >= 0 && gives_packets(plan->nodes[segments[0].edge.node])) {
         code = check_copies(plan, segments, count, e);
         if (code >= 0) {
-            code = check_mixture(plan, segments, count, e);
+            code = check_mixture(plan, segments, count, &join, e);
         }
     }
     if (code < 0) {
@@ -310,6 +316,7 @@ int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, in
     struct plan_edge *edges = calloc((size_t)count, sizeof *edges);
     struct plan_node *node = NULL;
     if (!edges) {
+        plan_join_destroy(&join);
         return plan_out_of_memory(e);
     }
     for (int i = 0; i < count; i++) {
@@ -318,7 +325,10 @@ int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, in
     code = plan_node_alloc(&node, plan, PLAN_SEQUENCE, edges, count, e);
     free(edges);
     if (code >= 0) {
+        node->join = join;
         code = fill_node(plan, node, segments, count, e);
+    } else {
+        plan_join_destroy(&join);
     }
     if (code < 0) {
         plan_node_free(node);

@@ -39,6 +39,14 @@ int plan_check_frames(const struct plan *plan, struct plan_edge edge, const char
 int plan_refuse_palette(const struct plan *plan, struct plan_edge edge, const char *what,
                         struct error *e);
 
+/* Whether encoded and copied segments of video can be joined, and how; on failure *out is NULL. */
+int plan_join_create(struct plan_join **out, const struct plan *plan,
+                     const struct plan_segment *segments, int count, struct error *e);
+void plan_join_destroy(struct plan_join **join);
+/* Copied segments behind others begin where a decoder can go on. Reads the inputs. */
+int plan_check_begins(const struct plan *plan, const struct plan_segment *segments, int count,
+                      struct error *e);
+
 /* Reads the options common to tracks (language, title, default, forced): 1 if it is one and is
  * good, 0 if it is another, or an error code. */
 int plan_check_track_option(const struct plan_option *option, struct error *e);

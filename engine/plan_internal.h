@@ -32,6 +32,12 @@ struct plan_settings { /* options as given, in order */
     int count;
 };
 
+/* How segments that are encoded are made to fit to those that are copied. */
+struct plan_join {
+    struct plan_edge leader; /* the copied stream that all are like */
+    int *ids; /* of each encoded segment: what its parameter sets are numbered; else -1 */
+};
+
 struct plan_node {
     enum plan_kind kind;
     struct plan_edge *inputs;
@@ -57,9 +63,10 @@ struct plan_node {
     double *durations; /* of each, NAN: as long as it is */
     bool packets;      /* they are copies and encodes */
     enum AVMediaType kind_of_track;
-    enum AVCodecID codec; /* of packets */
-    AVRational time_base; /* of packets */
-    int delay;            /* of packets: by how many decoding runs ahead of showing */
+    enum AVCodecID codec;   /* of packets */
+    AVRational time_base;   /* of packets */
+    struct plan_join *join; /* of packets, where some are encoded beside copied ones; else NULL */
+    int delay;              /* of packets: by how many decoding runs ahead of showing */
 
     struct plan_settings settings; /* filter, palette, encode, copy, output */
 

@@ -13,6 +13,8 @@ static void sequence_finish(struct stage *stage)
     struct sequence *sequence = (struct sequence *)stage;
     av_frame_free(&sequence->last);
     track_format_finish(&sequence->format);
+    for (int i = 0; i < NAL_IDS; i++)
+        nal_bytes_finish(&sequence->sets[i]);
 }
 
 const struct source_progress *sequence_progress(const struct stage *stage)
@@ -51,6 +53,7 @@ static int run_stages(struct sequence *sequence, struct run *run, struct error *
         return code;
     run->cancel = outer->cancel;
     run->target = sequence;
+    run->as_coded = sequence_is_turned(sequence);
     run_reach_segment(run, sequence->number, sequence->segment);
     if ((code = run_make_stages(run, e)) < 0)
         return code;
@@ -106,7 +109,9 @@ static int run_segments(struct sequence *sequence)
 static int sequence_run(struct task *task)
 {
     struct sequence *sequence = (struct sequence *)task;
-    int code = run_segments(sequence);
+    int code = sequence->node->join ? sequence_join_open(sequence, &task->error) : 0;
+    if (code == 0)
+        code = run_segments(sequence);
     if (code >= 0) {
         port_end(sequence_port(sequence),
                  av_rescale_q(sequence->zero, SEQUENCE_TIME_BASE, AV_TIME_BASE_Q));

@@ -15,6 +15,7 @@
 #ifndef LUMA_ENGINE_SEQUENCE_INTERNAL_H
 #define LUMA_ENGINE_SEQUENCE_INTERNAL_H
 
+#include "engine/nal.h"
 #include "engine/pipeline_internal.h"
 
 enum { SEQUENCE_CLOCK = 705600000, REORDER_MOST = 16 };
@@ -47,6 +48,10 @@ struct sequence {
     int64_t shown[REORDER_MOST + 1]; /* of the latest packets, ascending, on the track's clock */
     int shown_count;
     int64_t last_dts;
+
+    /* packets, some of which are encoded (the node has a join) */
+    int prefix;                     /* of the track's NAL units */
+    struct nal_bytes sets[NAL_IDS]; /* of encoders, by their number */
 };
 
 /* Runs the segment that is due to its end. 0 or an error code, also when the run was aborted. */
@@ -63,6 +68,13 @@ int sequence_take_packet(struct sequence *sequence, bool copied, AVPacket *packe
 /* The first segment's parameters are known; parameters may be NULL for those of the format. */
 int sequence_open(struct sequence *sequence, const struct track_format *format,
                   const AVCodecParameters *parameters, struct error *e);
+
+/* The copied stream of a join is turned by the player, so what is encoded isn't turned here. */
+bool sequence_is_turned(const struct sequence *sequence);
+/* With a join, before the first segment. */
+int sequence_join_open(struct sequence *sequence, struct error *e);
+/* Makes a packet fit to the track. */
+int sequence_join_packet(struct sequence *sequence, bool copied, AVPacket *packet, struct error *e);
 
 /* Fills with held pictures or silence up to a time. */
 int sequence_fill(struct sequence *sequence, int64_t until, struct error *e);

@@ -37,6 +37,7 @@ int sequence_open(struct sequence *sequence, const struct track_format *format,
     struct port *port = sequence_port(sequence);
     if (port->format)
         return 0;
+    sequence->delay = FFMAX(sequence->delay, FFMIN(sequence->node->delay, REORDER_MOST));
     int code = track_format_init(&sequence->format);
     if (code >= 0)
         code = track_format_copy(&sequence->format, format->stream);
@@ -45,7 +46,6 @@ int sequence_open(struct sequence *sequence, const struct track_format *format,
     if (code < 0)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a track");
     sequence->format.stream->time_base = sequence->node->time_base;
-    sequence->delay = FFMIN(FFMAX(sequence->node->delay, 0), REORDER_MOST);
     port->format = &sequence->format;
     code = port_send_opened(port);
     sequence->finished |= code == TASK_STOP;
@@ -136,8 +136,14 @@ static int take_video(struct sequence *sequence, bool copied, AVPacket *packet, 
     int code = copied ? belongs(sequence, packet, time, slack, e) : 1;
     if (code <= 0)
         return code;
-    if (time >= segment_stop(sequence) - slack)
-        return TASK_STOP;
+    if (time >= segment_stop(sequence) - slack) {
+        return copied ? TASK_STOP
+                      : error_set(e, ERROR_INVALID_INPUT,
+                                  "segment %d is longer than the duration it is given",
+                                  sequence->segment + 1);
+    }
+    if (sequence->node->join && (code = sequence_join_packet(sequence, copied, packet, e)) < 0)
+        return code;
     time += sequence->zero;
     packet->time_base = sequence->node->time_base;
     packet->pts = av_rescale_q(time, SEQUENCE_TIME_BASE, packet->time_base);

@@ -70,23 +70,7 @@ int track_format_init(struct track_format *format)
 
 int track_format_copy(struct track_format *format, const AVStream *stream)
 {
-    AVStream *copy = format->stream;
-    int code = avcodec_parameters_copy(copy->codecpar, stream->codecpar);
-    if (code < 0)
-        return code;
-#if !COMPAT_CODED_SIDE_DATA
-    int count = 0;
-    const AVPacketSideData *side = compat_stream_side_data_list(stream, &count);
-    for (int i = 0; i < count && code >= 0; i++)
-        code = compat_stream_add_side_data(copy, side[i].type, side[i].data, side[i].size);
-#endif
-    copy->time_base = stream->time_base;
-    copy->avg_frame_rate = stream->avg_frame_rate;
-    copy->r_frame_rate = stream->r_frame_rate;
-    copy->sample_aspect_ratio = stream->sample_aspect_ratio;
-    copy->duration = stream->duration;
-    copy->disposition = stream->disposition;
-    return code;
+    return media_copy_stream(format->stream, stream);
 }
 
 void track_format_finish(struct track_format *format)
