@@ -5,7 +5,8 @@
  * costs one decoded packet: the decoder, single-threaded, is given that packet alone and drained.
  * An exact frame is decoded from the keyframe before it, unless the last one lies in the same
  * group of pictures, in which case decoding goes on from there; frames that nothing refers to are
- * skipped until shortly before the time. Past the end the last frame is given.
+ * skipped until shortly before the time. Past the end the last frame is given. All frames of a node
+ * have the size and format of its first.
  */
 #include <libavutil/avutil.h>
 #include <math.h>
@@ -15,6 +16,7 @@
 #include "engine/compat.h"
 #include "engine/pipeline_internal.h"
 #include "engine/turn.h"
+#include "engine/uniform.h"
 
 enum { KEY_PACKETS = 100 /* that a decoder may want before it gives a picture */ };
 
@@ -28,12 +30,19 @@ struct pick_time {
     int stream;
 };
 
+/* What a node's frames have in common. */
+struct pick_port {
+    int64_t last; /* the last timestamp sent, AV_TIME_BASE units */
+    struct uniform uniform;
+};
+
 struct pick {
     struct stage stage;
     struct source source;
     struct pick_time *times;
     int time_count;
-    int64_t *last; /* by port: the last timestamp sent, AV_TIME_BASE units */
+    struct pick_port *ports;
+    int port_count;
 
     /* of the stream at hand */
     int stream;
@@ -43,6 +52,7 @@ struct pick {
     struct turn turn;
     AVPacket *packet;
     AVFrame *shown, *next; /* exact: the last frame at or before the time, and the one after */
+    int64_t shown_key;     /* nearest keyframe: the timestamp of the one in `shown` */
     bool at_end, has_next;
     bool skipped, keep_all; /* frames that nothing refers to */
     int64_t fed;            /* decoding time of the last packet given to the decoder */
@@ -68,7 +78,9 @@ static void pick_finish(struct stage *stage)
     av_frame_free(&pick->next);
     source_close(&pick->source);
     free(pick->times);
-    free(pick->last);
+    for (int i = 0; i < pick->port_count; i++)
+        uniform_finish(&pick->ports[i].uniform);
+    free(pick->ports);
 }
 
 static struct error *error_of(struct pick *pick)
@@ -232,6 +244,23 @@ static int decode_alone(struct pick *pick, AVFrame *frame)
     return code != 0 ? code : TASK_STOP;
 }
 
+/* The picture of the keyframe whose packet was read; that of the last one is at hand. */
+static int decode_keyframe(struct pick *pick, AVFrame *frame)
+{
+    int64_t key = stamp(pick->packet);
+    int code = 0;
+    if (pick->shown->buf[0] && key != AV_NOPTS_VALUE && key == pick->shown_key) {
+        av_packet_unref(pick->packet);
+    } else {
+        av_frame_unref(pick->shown);
+        code = decode_alone(pick, pick->shown);
+        pick->shown_key = key;
+    }
+    if (code == 0 && av_frame_ref(frame, pick->shown) < 0)
+        code = error_set(error_of(pick), ERROR_OUT_OF_MEMORY, "no memory for a frame");
+    return code;
+}
+
 static int find_keyframe(struct pick *pick, double time, AVFrame *frame)
 {
     int64_t ticks = to_ticks(pick, time);
@@ -254,7 +283,7 @@ static int find_keyframe(struct pick *pick, double time, AVFrame *frame)
         if (code != 0)
             return code;
     }
-    return decode_alone(pick, frame);
+    return decode_keyframe(pick, frame);
 }
 
 /* ---- the exact frame ---- */
@@ -382,18 +411,21 @@ static int find_cover(struct pick *pick, AVFrame *frame)
 
 static int send_picked(struct pick *pick, const struct pick_time *at, AVFrame *frame)
 {
+    struct pick_port *port = &pick->ports[at->port];
     AVRational base = pick->from->time_base;
     int64_t time = frame_time(frame);
     int64_t zero = llrint(pick->source.file->start * AV_TIME_BASE);
     time = time == AV_NOPTS_VALUE ? 0 : av_rescale_q(time, base, AV_TIME_BASE_Q) - zero;
     /* Frames that are asked for twice stay apart by a tick, or an encoder would drop one. */
-    if (pick->last[at->port] != AV_NOPTS_VALUE && time <= pick->last[at->port])
-        time = pick->last[at->port] + 1;
-    pick->last[at->port] = time;
+    if (port->last != AV_NOPTS_VALUE && time <= port->last)
+        time = port->last + 1;
+    port->last = time;
     frame->pts = time;
     frame->time_base = AV_TIME_BASE_Q;
     compat_frame_set_duration(frame, 0);
     int code = turn_frame(&pick->turn, frame, (AVRational){0, 1}, error_of(pick));
+    if (code == 0)
+        code = uniform_frame(&port->uniform, frame, error_of(pick));
     if (code == 0)
         code = port_send_frame(&pick->stage.task.ports[at->port], frame);
     return FFMIN(code, 0);
@@ -482,14 +514,15 @@ static int collect_times(struct pick *pick, struct error *e)
         }
         if (pass == 0) {
             pick->times = calloc((size_t)total + 1, sizeof *pick->times);
-            pick->last = calloc((size_t)port + 1, sizeof *pick->last);
-            if (!pick->times || !pick->last)
+            pick->ports = calloc((size_t)port + 1, sizeof *pick->ports);
+            if (!pick->times || !pick->ports)
                 return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for picks");
         }
     }
     pick->time_count = total;
+    pick->port_count = port;
     for (int i = 0; i < port; i++)
-        pick->last[i] = AV_NOPTS_VALUE;
+        pick->ports[i].last = AV_NOPTS_VALUE;
     qsort(pick->times, (size_t)total, sizeof *pick->times, compare_times);
     return port;
 }
