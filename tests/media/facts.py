@@ -109,9 +109,10 @@ class Media:
 @functools.lru_cache(maxsize=None)
 def probe(path):
     """A Media, or None where ffprobe can make nothing of the file."""
-    text = run("ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams",
-               "-show_chapters", path, check=False)
-    raw = json.loads(text or b"{}")
+    asked = ["-of", "json", "-show_format", "-show_streams", "-show_chapters", path]
+    raw = json.loads(run("ffprobe", "-v", "error", *asked, check=False) or b"{}")
+    if not raw.get("streams") and str(path).endswith(".srt"):  # text in UTF-16, which it can't guess
+        raw = json.loads(run("ffprobe", "-v", "error", "-f", "srt", *asked, check=False) or b"{}")
     return Media(raw) if raw.get("format") and raw.get("streams") else None
 
 

@@ -170,6 +170,19 @@ def test_sheet_shapes(luma, clips):
     assert [cue[3][0] for cue in cues(outcome.paths[1])] == [0, 40, 80]
 
 
+def test_sheet_of_two_sizes(luma, clips):
+    """The picture becomes smaller on the way: no tile is lost."""
+    path = clips["two-sizes.ts"]
+    outcome = luma.ok("thumbnail", path, count=4, width=80, exact=True, format="png",
+                      sheet={"columns": 4})
+    assert size_of(outcome.paths[0]) == (320, 60)
+    for number, cue in enumerate(cues(outcome.paths[1])):
+        frame = frame_at(path, facts.probe(path).duration * (number + 0.5) / 4)
+        part = clips.folder / f"part{frame // 25}.ts"  # of each size, 25 frames
+        picture = tile(luma, outcome.paths[0], cue[3])
+        assert facts.still_psnr(picture, part, frame % 25, (80, 60)) > 25, number
+
+
 def test_sheet_too_large(luma, clips):
     for wanted in ({"count": 70, "width": 320, "sheet": {"columns": 70}, "format": "webp"},
                    {"interval": 0.001, "width": 320, "sheet": {"columns": 50}}):
