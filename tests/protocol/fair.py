@@ -24,7 +24,7 @@ ENCODE = {"preset": "custom", "crf": 28, "encoder_preset": "medium"}
 def clip(folder):
     path = os.path.join(folder, "clip.mp4")
     subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi",
-                    "-i", "testsrc2=s=1280x720:r=30:d=8,noise=alls=8:allf=t", "-c:v", "libx264",
+                    "-i", "testsrc2=s=640x360:r=30:d=8,noise=alls=8:allf=t", "-c:v", "libx264",
                     "-preset", "ultrafast", "-crf", "28", "-pix_fmt", "yuv420p", path], check=True)
     with open(path, "rb") as file:
         return file.read()
@@ -57,11 +57,11 @@ def main():
 
             asked = few.request({"type": "ping"})["time"]
             start = time.monotonic()
-            thumbnail = few.run("thumbnail", data, {"count": 1})
-            thumbnail.completed()
+            few.run("thumbnail", data, {"count": 1}).completed()
             print(f"thumbnail: {time.monotonic() - start:.2f} s")
-            encode = few.run("compress", data, ENCODE)
-            encode.completed()
+            encode = few.start("compress", [len(data)], ENCODE)
+            few.upload(encode, data)
+            few.finish(encode, 3600).completed()
             print(f"encode: done after {time.monotonic() - start:.2f} s")
 
             _, begun, _ = times(few, encode)
