@@ -162,7 +162,7 @@ static int read_chunk(struct delivery *delivery)
     if (!delivery->buffer)
         return -ENOMEM;
     int64_t left = item->end - item->offset;
-    size_t size = left < BUFFER_SIZE ? (size_t)left : BUFFER_SIZE;
+    size_t size = left < BUFFER_CHUNK ? (size_t)left : BUFFER_CHUNK;
     delivery->state = DELIVERY_READING;
     delivery->request.data = delivery;
     delivery->target = uv_buf_init((char *)delivery->buffer, (unsigned)size);

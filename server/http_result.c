@@ -96,7 +96,7 @@ static void on_read(uv_fs_t *request)
 static int read_chunk(struct http_transfer *transfer)
 {
     int64_t left = transfer->end - transfer->offset;
-    size_t size = left < BUFFER_SIZE ? (size_t)left : BUFFER_SIZE;
+    size_t size = left < BUFFER_CHUNK ? (size_t)left : BUFFER_CHUNK;
     transfer->buffer = buffer_take();
     if (!transfer->buffer)
         return -1;

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from lumad import wait_until
 from wire import Client
 
 MIB = 1024 * 1024
@@ -90,9 +91,11 @@ def test_nothing_grows_with_the_jobs(own_server, small, sanitized):
 
         some(30)
         memory, descriptors, threads = some(20)
-        later, descriptors_later, threads_later = some(60)
+        later, _, threads_later = some(60)
         print(f"\nafter 50 jobs {memory / MIB:.1f} MiB, after 110 {later / MIB:.1f} MiB")
-        assert descriptors_later <= descriptors and threads_later <= threads
+        assert threads_later <= threads
+        # the last file may still be on its way to be closed
+        wait_until(lambda: server.descriptors() <= descriptors, 5, "down to as many descriptors")
         if not sanitized:
             assert later - memory < 2 * MIB
 
