@@ -18,6 +18,9 @@ enum {
     PAST = 100,   /* packets to read beyond the second cut */
 };
 
+/* Seconds by which the next picture may be later than a cut without a gap being meant by it. */
+static const double NEAR = 0.1;
+
 static void set_reason(struct cut *cut, const char *reason)
 {
     snprintf(cut->reason, sizeof cut->reason, "%s", reason);
@@ -32,9 +35,10 @@ static bool is_key(const struct cut_reader *reader)
 
 struct head {
     bool found;
-    int64_t point; /* the first at which copying may begin */
-    bool pictures; /* some are shown in the range before it, and can be decoded */
-    bool first;    /* none at all is shown before it */
+    int64_t point;   /* the first at which copying may begin */
+    int64_t picture; /* the first one in the range that can be decoded; INT64_MAX: none */
+    int64_t next;    /* the first one behind the range; INT64_MAX: none was seen */
+    bool first;      /* no picture at all is shown before the point */
     bool keyframes;
 };
 
@@ -43,15 +47,13 @@ static int read_leading(struct cut_reader *reader, int64_t start, struct head *h
                         struct error *e)
 {
     int code = 1;
-    for (int later = 0; later <= REORDER && !head->pictures;) {
+    for (int later = 0; later <= REORDER;) {
         code = cut_reader_next(reader, e);
         if (code <= 0)
             break;
-        if (reader->pts > head->point) {
-            later++;
-        } else {
-            head->pictures = reader->pts >= start;
-        }
+        later += reader->pts > head->point;
+        if (reader->pts >= start)
+            head->picture = FFMIN(head->picture, reader->pts);
     }
     return FFMIN(code, 0);
 }
@@ -61,7 +63,7 @@ static int find_head(struct cut_reader *reader, int64_t start, int64_t stop, str
 {
     int64_t latest = INT64_MIN;
     bool decodable = false;
-    *head = (struct head){0};
+    *head = (struct head){.picture = INT64_MAX, .next = INT64_MAX};
     int code = cut_reader_seek(reader, start, e);
     for (int later = 0; code > 0 && !reader->trouble && later <= REORDER;) {
         int64_t pts = reader->pts;
@@ -71,13 +73,18 @@ static int find_head(struct cut_reader *reader, int64_t start, int64_t stop, str
                 access_is_point(&reader->access, reader->packet)) {
                 head->found = true;
                 head->point = pts;
+                head->picture = FFMIN(head->picture, pts);
                 head->first = reader->from_begin && !decodable;
                 return decodable ? read_leading(reader, start, head, e) : 0;
             }
         }
         decodable |= is_key(reader);
-        head->pictures |= decodable && pts >= start && pts < stop;
-        later += pts >= stop;
+        if (decodable && pts >= start && pts < stop)
+            head->picture = FFMIN(head->picture, pts);
+        if (pts >= stop) {
+            head->next = FFMIN(head->next, pts);
+            later++;
+        }
         latest = FFMAX(latest, pts);
         code = cut_reader_next(reader, e);
     }
@@ -118,6 +125,7 @@ static int find_point_before(struct cut_reader *reader, int64_t start, struct he
 struct tail {
     int64_t before; /* the last time up to which packets can be kept without those behind it */
     int64_t after;  /* the first such time at or behind the cut */
+    int64_t next;   /* the first picture at or behind the cut; INT64_MAX: none */
 };
 
 /* When the pictures of some packets in a row are shown. */
@@ -150,7 +158,11 @@ static bool order_find(const struct order *order, int first, int64_t stop, struc
         earliest[i] = FFMIN(order->times[i], earliest[i + 1]);
     int64_t latest = order->latest;
     bool found = false;
-    *tail = (struct tail){stop, stop};
+    *tail = (struct tail){stop, stop, INT64_MAX};
+    for (int i = 0; i < order->count; i++) {
+        if (order->times[i] >= stop)
+            tail->next = FFMIN(tail->next, order->times[i]);
+    }
     for (int kept = 0; kept <= order->count; kept++) {
         if (kept > 0)
             latest = FFMAX(latest, order->times[kept - 1]);
@@ -187,7 +199,7 @@ static int read_order(struct cut_reader *reader, int64_t point, int64_t stop, st
 static int find_tail(struct cut_reader *reader, int64_t point, int64_t stop, struct tail *tail,
                      struct error *e)
 {
-    *tail = (struct tail){stop, stop};
+    *tail = (struct tail){stop, stop, INT64_MAX};
     if (stop == INT64_MAX)
         return 0;
     struct order *order = malloc(sizeof *order);
@@ -242,24 +254,40 @@ static const char *no_head(const struct cut_reader *reader, const struct head *h
                           : "what its keyframes mean can't be told without decoding";
 }
 
+/* A cut moved to the picture behind it, if that is near. */
+static int64_t to_picture(const struct cut_reader *reader, int64_t time, int64_t picture)
+{
+    if (time == INT64_MAX || picture == INT64_MAX)
+        return time;
+    AVRational time_base = reader->stream->time_base;
+    return av_q2d(time_base) * (double)(picture - time) <= NEAR ? picture : time;
+}
+
 static int make_exact(struct cut_reader *reader, double start, double stop, struct cut *cut,
                       struct error *e)
 {
     int64_t from = cut_reader_ticks(reader, start, AV_ROUND_UP);
     int64_t to = cut_reader_ticks(reader, stop, AV_ROUND_UP);
     struct head head;
-    struct tail tail = {to, to};
+    struct tail tail = {to, to, INT64_MAX};
     int code = find_head(reader, from, to, &head, e);
     if (code == 0 && head.found && !reader->trouble)
         code = find_tail(reader, head.point, to, &tail, e);
     if (code < 0)
         return code;
+    if (!reader->trouble) {
+        int64_t end = to_picture(reader, to, FFMIN(head.next, tail.next));
+        from = to_picture(reader, from, head.picture);
+        if (tail.before == to)
+            tail.before = end;
+        to = end;
+    }
     if (!head.found || reader->trouble) {
         encode_all(cut, reader, from, to, no_head(reader, &head));
     } else if (tail.before <= head.point) {
         encode_all(cut, reader, from, to, "too few pictures lie between its keyframe and the end");
     } else {
-        if (head.pictures)
+        if (head.picture < head.point)
             add_part(cut, reader, from, head.point, false);
         add_part(cut, reader, head.first ? from : head.point, tail.before, true);
         if (tail.before < to)
@@ -274,7 +302,7 @@ static int make_at_keyframes(struct cut_reader *reader, double start, double sto
     int64_t from = cut_reader_ticks(reader, start, AV_ROUND_DOWN);
     int64_t to = cut_reader_ticks(reader, stop, AV_ROUND_UP);
     struct head head;
-    struct tail tail = {to, to};
+    struct tail tail = {to, to, INT64_MAX};
     int code = find_point_before(reader, from, &head, e);
     if (code == 0 && head.found && !reader->trouble)
         code = find_tail(reader, head.point, to, &tail, e);

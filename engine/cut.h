@@ -31,9 +31,9 @@ struct cut {
 };
 
 /* The parts of an input's video stream that together are exactly [start, stop); stop may be
- * INFINITY. Where the range begins between two pictures, a copied first part begins with the later
- * one, unless there is no earlier one: then it begins where the range does. For the whole file,
- * also of a range. 0 or an error code. On the thread that builds the plan. */
+ * INFINITY. A cut between two pictures moves to the later one, unless that comes so late that a gap
+ * is meant: so every part lasts as long as its pictures. For the whole file, also of a range. 0 or
+ * an error code. On the thread that builds the plan. */
 int cut_exactly(const struct plan *plan, struct plan_edge video, double start, double stop,
                 struct cut *cut, struct error *e);
 

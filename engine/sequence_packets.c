@@ -131,7 +131,8 @@ static int belongs(const struct sequence *sequence, const AVPacket *packet, int6
 static int take_video(struct sequence *sequence, bool copied, AVPacket *packet, struct error *e)
 {
     int64_t length = to_clock(FFMAX(packet->duration, 0), packet->time_base);
-    int64_t slack = length > 0 ? length / 4 : SEQUENCE_CLOCK / 2000;
+    /* Ranges lie on the stream's own clock: rounding takes half a tick of it at most. */
+    int64_t slack = to_clock(1, packet->time_base) / 2;
     int64_t time = to_clock(packet->pts, packet->time_base);
     int code = copied ? belongs(sequence, packet, time, slack, e) : 1;
     if (code <= 0)

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Ratios against the ffmpeg program, and against a server that starts it for each job.
 
-    make bench                          (or tests/bench/bench.py [encode] [gif] [thumbnails] [copy]
-                                         [small])
+    make bench                          (or tests/bench/bench.py [encode] [gif] [thumbnails] [trim]
+                                         [copy] [small])
     LUMA_BENCH_PAIRS=3 make bench       fewer pairs than 11
 
 Each comparison alternates the two sides in one run and compares medians; nothing is asserted.
@@ -178,6 +178,33 @@ def bench_thumbnails(source, folder, report):
         print(f"  {1 / report[title]['ratios']['wall_s']:.1f} times as fast")
 
 
+def bench_trim(source, folder, report):
+    """A minute out of a film, exact at both ends: by a smart cut, and encoded by the program."""
+    real = os.path.join(MEDIA, "long-1080p-6min.mp4")
+    source, long = (real, True) if os.path.isfile(real) else (source, False)
+    ours, theirs = os.path.join(folder, "luma-cut.mp4"), os.path.join(folder, "ffmpeg-cut.mp4")
+    seconds = "60" if long else "12"
+    pairs = min(PAIRS, 3)  # the program takes its time
+
+    def run_luma(start):
+        return measure([LUMA, "run", "trim", source, "-o", ours, "--force", "--start", start,
+                        "--duration", seconds])
+
+    def run_ffmpeg(start):
+        return measure(["ffmpeg", "-v", "error", "-nostdin", "-y", "-ss", start, "-t", seconds,
+                        "-i", source, "-c:v", "libx264", "-c:a", "copy", theirs])
+
+    # Keyframes are 8.3 s apart: the next one is far away, or near.
+    for start in ("100.2", "99.6") if long else ("5.3",):
+        medians = alternate({"luma": lambda at=start: run_luma(at),
+                             "ffmpeg": lambda at=start: run_ffmpeg(at)}, pairs, "trim")
+        title = (f"smart trim of {seconds} s from {start} s: {os.path.basename(source)}, "
+                 f"median of {pairs} pairs")
+        show(title, medians, {"wall_s": ("wall time", 1, "s"), "cpu_s": ("processor time", 1, "s"),
+                              "memory_mb": ("peak memory", 1, "MB")}, report)
+        print(f"  {1 / report[title]['ratios']['wall_s']:.1f} times as fast")
+
+
 class SpawnServer:
     """tests/bench/spawn_server.py, running."""
 
@@ -250,7 +277,7 @@ def bench_small(source, folder, report):
 
 
 BENCHES = {"encode": bench_encode, "gif": bench_gif, "thumbnails": bench_thumbnails,
-           "copy": bench_copy, "small": bench_small}
+           "trim": bench_trim, "copy": bench_copy, "small": bench_small}
 
 
 def main():
