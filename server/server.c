@@ -27,6 +27,7 @@
 #include "server/journal.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/operations.h"
 #include "server/origin.h"
 #include "server/recovery.h"
@@ -45,6 +46,7 @@ struct running {
     struct server server;
     uv_signal_t terminate, interrupt;
     uv_timer_t reap, drain;
+    struct notifier notifier;
     bool closing; /* the drain is over, everything closes */
     int lock;     /* on the folder of jobs; negative: none yet */
     int open_handles;
@@ -175,7 +177,8 @@ static void close_own(struct running *running)
 {
     uv_handle_t *handles[] = {(uv_handle_t *)&running->terminate,
                               (uv_handle_t *)&running->interrupt, (uv_handle_t *)&running->reap,
-                              (uv_handle_t *)&running->drain};
+                              (uv_handle_t *)&running->drain,
+                              (uv_handle_t *)&running->notifier.watchdog};
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
         if (!uv_is_closing(handles[i]))
             uv_close(handles[i], on_closed);
@@ -270,6 +273,7 @@ static void start_drain(struct running *running)
 {
     struct server *server = &running->server;
     server->draining = true;
+    notify_stopping();
     double grace = (double)server->config.drain_timeout / 1000;
     log_info("draining", LOG_NUMBER("grace_s", grace),
              LOG_INTEGER("jobs", (int64_t)server->jobs.count));
@@ -337,9 +341,10 @@ static void open_own(struct running *running)
     (void)uv_signal_init(loop, &running->interrupt);
     (void)uv_timer_init(loop, &running->reap);
     (void)uv_timer_init(loop, &running->drain);
+    notify_init(&running->notifier, loop);
     running->terminate.data = running->interrupt.data = running->reap.data = running->drain.data =
-        running;
-    running->open_handles = 4;
+        running->notifier.watchdog.data = running;
+    running->open_handles = 5;
     (void)uv_signal_start(&running->terminate, on_signal, SIGTERM);
     (void)uv_signal_start(&running->interrupt, on_signal, SIGINT);
     (void)uv_timer_start(&running->reap, on_reap, REAP_EVERY_MS, REAP_EVERY_MS);
@@ -482,6 +487,7 @@ int server_run(const struct config *config)
         (void)operations_fresh(server->operations);
         journal_watch_safe(server->journal, on_safe, server);
         recovery_end(server);
+        notify_ready(&running->notifier);
         (void)uv_run(&loop, UV_RUN_DEFAULT);
         log_info("stopped", LOG_INTEGER("jobs", server->jobs_counted.total));
     } else {
