@@ -165,6 +165,8 @@ int64_t job_received(const json_t *received, int output, int attempt, int64_t si
 void job_catch_up(struct job *job, const json_t *received)
 {
     job->push = received && job->deliver != DELIVER_PULL;
+    if (job->said)
+        job->seq = job->seq_limit; /* what is said again comes after the word that was said */
     job->said = false;
     job_send_progress(job);
     size_t index;
