@@ -83,12 +83,10 @@ static json_t *time_text(double seconds)
     return json_string(text);
 }
 
-/* The last word has a number that leaves room for what is said while outputs are delivered; so has
- * the progress that is said before it to those who attach later. */
+/* The last word has a number that leaves room for what is said while outputs are delivered. */
 json_t *job_end_changes(struct job *job)
 {
     json_t *progress = job_progress_message(job);
-    (void)json_object_set_new(progress, "seq", json_integer(job->seq_limit - 1));
     (void)json_object_set_new(job->word, "seq", json_integer(job->seq_limit));
     return json_pack("{s:s, s:f, s:f, s:O, s:O, s:o, s:o, s:I}", "state", state_names[job->state],
                      "ended", job->ended, "started", job->started, "word", job->word, "outputs",

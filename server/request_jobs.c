@@ -80,6 +80,14 @@ static bool record_is(const json_t *record, const char *key, const char *text)
     return value && strcmp(value, text) == 0;
 }
 
+/* A message of an ended job's record, said again under the next number. */
+static json_t *say_again(const json_t *record, const char *what, json_int_t *seq)
+{
+    json_t *message = json_copy(json_object_get(record, what));
+    (void)json_object_set_new(message, "seq", json_integer(++*seq));
+    return message;
+}
+
 /* Pushes the outputs of an ended job's record, then its last word. */
 static void replay(struct request *request, const json_t *record, const json_t *received)
 {
@@ -87,8 +95,13 @@ static void replay(struct request *request, const json_t *record, const json_t *
     const char *id = json_string_value(json_object_get(record, "id"));
     int attempt = (int)json_integer_value(json_object_get(record, "attempt"));
     session_remember(session, id);
-    session_send(session, json_incref(json_object_get(record, "progress")));
-    json_t *word = json_incref(json_object_get(record, "word"));
+    struct journal *journal = session->server->journal;
+    json_int_t seq = json_integer_value(json_object_get(record, "seq"));
+    session_send(session, say_again(record, "progress", &seq));
+    json_t *word = say_again(record, "word", &seq);
+    json_t *changes = json_pack("{s:I}", "seq", seq);
+    (void)journal_note(journal, id, changes);
+    json_decref(changes);
     const json_t *outputs = json_object_get(record, "outputs");
     bool push = received && record_is(record, "state", "completed") &&
                 !record_is(record, "delivery", "pull") && json_array_size(outputs) > 0;
@@ -98,6 +111,7 @@ static void replay(struct request *request, const json_t *record, const json_t *
         session_send(session, word);
         return;
     }
+    delivery->ticket = journal_ticket(journal);
     delivery->farewell = word;
     delivery->held = true; /* until all of it is there */
     size_t index;
