@@ -159,8 +159,10 @@ static int take_video(struct sequence *sequence, bool copied, AVPacket *packet, 
 
 /* ---- sound ---- */
 
-/* Of a coarse clock the length is only nearly known; that of a codec's frame exactly. */
-static int64_t sound_length(const struct sequence *sequence, const AVPacket *packet)
+/* Of a coarse clock the length is only nearly known; that of a codec's frame exactly, and however
+ * much shorter a container says that the last one of a file is, in the middle all of it is heard.
+ */
+static int64_t sound_length(const struct sequence *sequence, const AVPacket *packet, bool last)
 {
     AVCodecParameters *par = sequence->format.stream->codecpar;
     int64_t told = to_clock(FFMAX(packet->duration, 0), packet->time_base);
@@ -168,7 +170,8 @@ static int64_t sound_length(const struct sequence *sequence, const AVPacket *pac
     if (samples <= 0)
         return told;
     int64_t exact = to_clock(samples, (AVRational){1, par->sample_rate});
-    return told <= 0 || llabs(exact - told) <= to_clock(1, packet->time_base) ? exact : told;
+    bool cut = told < exact && !last;
+    return told <= 0 || cut || llabs(exact - told) <= to_clock(1, packet->time_base) ? exact : told;
 }
 
 /* Samples to leave out are for the beginning and the end of a whole track. */
@@ -182,9 +185,9 @@ static void keep_samples(AVPacket *packet)
 
 static int take_sound(struct sequence *sequence, AVPacket *packet)
 {
-    int64_t length = sound_length(sequence, packet);
-    int64_t time = to_clock(packet->pts, packet->time_base);
     bool last = sequence->segment == sequence->node->input_count - 1;
+    int64_t length = sound_length(sequence, packet, last);
+    int64_t time = to_clock(packet->pts, packet->time_base);
     int64_t stop = segment_stop(sequence);
     if (stop != INT64_MAX && time + sequence->shift >= stop - length / 2)
         return TASK_STOP;
