@@ -67,7 +67,7 @@ local function keep_or_tell(job, source, stream, format)
 end
 
 -- MP4 keeps the titles of chapters in a track of its own, which is written anew with them.
-local function is_chapter_track(source, stream)
+function tracks.is_chapter_track(source, stream)
   return stream.codec == "bin_data" and #source.chapters > 0
 end
 
@@ -77,7 +77,7 @@ local function with_room(job, source, format)
   for _, stream in ipairs(source.streams) do
     local kind = stream.kind
     local room = not stream.attached_picture and holds.room[kind]
-    if not is_chapter_track(source, stream) then
+    if not tracks.is_chapter_track(source, stream) then
       used[kind] = (used[kind] or 0) + (room and 1 or 0)
       if room and room > 0 and used[kind] > room then
         job:note(("%s not kept: %s holds %d %s track%s"):format(tracks.name(source, stream),
@@ -93,7 +93,7 @@ end
 -- True if the container takes every stream as it is.
 function tracks.can_copy_all(source, format)
   for _, stream in ipairs(source.streams) do
-    if not is_chapter_track(source, stream) and not av.can_copy(stream, format) then
+    if not tracks.is_chapter_track(source, stream) and not av.can_copy(stream, format) then
       return false
     end
   end

@@ -114,7 +114,7 @@ def test_examples_run(luma, clips):
         assert operation["examples"], operation["name"]
         for example in operation["examples"]:
             clip = "tracks.mkv" if operation["name"] == "subtitles" else "clip.mp4"
-            luma.ok(operation["name"], clips[clip], **example)
+            luma.ok(operation["name"], *[clips[clip]] * operation["inputs"]["min"], **example)
 
 
 def test_options_in_words(luma, clips):

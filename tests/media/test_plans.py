@@ -28,7 +28,7 @@ UPDATE = os.environ.get("LUMA_UPDATE_PLANS") == "1"
 ASK = "$ luma explain "
 NO_PLAN = {"probe"}
 # What examples are explained on, where it isn't plain clips.
-INPUTS = {"subtitles": ["tracks.mkv"]}
+INPUTS = {"subtitles": ["tracks.mkv"], "concat": ["clip.mp4", "odd.mkv"]}
 
 
 def asked(line):

@@ -1,0 +1,233 @@
+"""concat: files end to end, whatever they are; what matches is copied, sound and picture stay in step."""
+
+import array
+import math
+
+import pytest
+
+import facts
+
+QUICK = {"encoder_preset": "ultrafast"}
+
+
+def names(outcome):
+    return [chapter.get("tags", {}).get("title") for chapter in facts.probe(outcome.path).chapters]
+
+
+def sizes(path, selector):
+    return [packet[3] for packet in facts.packets(path, selector)]
+
+
+def rising(path, selector):
+    times = [packet[1] for packet in facts.packets(path, selector)]
+    return all(b > a for a, b in zip(times, times[1:]))
+
+
+def frames(path):
+    return len(facts.decoded_times(path, "v:0"))
+
+
+def gaps(path):
+    """The longest and the shortest distance of frames."""
+    times = facts.decoded_times(path, "v:0")
+    steps = [b - a for a, b in zip(times, times[1:])]
+    return min(steps), max(steps)
+
+
+def pictures(path):
+    """A hash of each decoded picture."""
+    text = facts.ffmpeg("-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5",
+                        "-").decode()
+    return [line.split(",")[-1].strip() for line in text.splitlines() if line[0] != "#"]
+
+
+def level(path, start, stop):
+    """The loudest sample between two times, of 1."""
+    data = facts.samples(path, "a:0", "s16le", "-ss", str(start), "-t", str(stop - start), "-ac",
+                         "1")
+    return max((abs(sample) for sample in array.array("h", data)), default=0) / 32768
+
+
+# ---- copied ----
+
+def test_what_matches_is_copied(luma, clips):
+    path = clips["clip.mp4"]
+    outcome = luma.ok("concat", path, path, mode="copy")
+    assert outcome.noted("video copied") and outcome.noted("audio copied")
+    assert sizes(outcome.path, "v:0") == 2 * sizes(path, "v:0")
+    assert rising(outcome.path, "v:0") and rising(outcome.path, "a:0")
+    assert not facts.complaints(outcome.path)
+    assert frames(outcome.path) == 2 * frames(path) == 150
+    assert gaps(outcome.path)[1] < 0.06
+    assert abs(facts.probe(outcome.path).duration - 6) < 0.06
+    assert names(outcome) == ["clip", "clip"]
+    assert pictures(outcome.path) == 2 * pictures(path)
+    automatic = luma.ok("concat", path, path)
+    assert facts.packet_hash(automatic.path, "v:0") == facts.packet_hash(outcome.path, "v:0")
+
+
+def test_copy_is_refused_with_the_reason(luma, clips):
+    for other, options, words in (("odd.mkv", {}, "codec"), ("cover.mp3", {}, "none"),
+                                  ("clip.mp4", {"width": 160}, "asked")):
+        outcome = luma.fails("invalid_option", "concat", clips["clip.mp4"], clips[other],
+                             mode="copy", **options)
+        assert outcome.error["details"]["path"] == "options.mode"
+        assert words in outcome.error["message"], outcome.error
+
+
+# ---- unlike ----
+
+def test_unlike_inputs(luma, clips):
+    """Another size, codec, rate, shape of pixels, turned, without sound, without a picture."""
+    parts = ["clip.mp4", "rotated.mp4", "anamorphic.mp4", "silent.mp4", "cover.mp3", "surround.mkv"]
+    paths = [clips[name] for name in parts]
+    outcome = luma.ok("concat", *paths, mode="encode", **QUICK)
+    after = facts.probe(outcome.path)
+    assert (after.video.width, after.video.height) == (320, 240)
+    assert not facts.complaints(outcome.path)
+    lengths = [round(stop - start, 3) for start, stop in
+               ((float(c["start_time"]), float(c["end_time"])) for c in after.chapters)]
+    assert len(lengths) == len(parts)
+    total = sum(lengths)
+    assert abs(facts.span(outcome.path, "v:0") - total) < 0.05
+    assert abs(facts.sound_seconds(outcome.path) - total) < 0.05
+    low, high = gaps(outcome.path)
+    assert low > 0.039 and high < 0.041, (low, high)
+    assert outcome.noted("silence", "silent.mp4")
+    start = sum(lengths[:3])
+    assert level(outcome.path, start + 0.1, start + lengths[3] - 0.1) < 0.001
+    assert level(outcome.path, 0.1, lengths[0] - 0.1) > 0.01
+    assert facts.similarity(outcome.path, paths[0], seconds=2.9) > 0.95
+
+
+def test_others_are_made_like_the_first(luma, clips):
+    """Pictures around which nothing is encoded stay bit for bit, where the engine can join them."""
+    path = clips["clip.mp4"]
+    outcome = luma.ok("concat", path, clips["odd.mkv"], path, **QUICK)
+    after = facts.probe(outcome.path)
+    assert (after.video.width, after.video.height) == (320, 240)
+    assert not facts.complaints(outcome.path)
+    assert rising(outcome.path, "v:0")
+    if outcome.noted("all other video copied"):
+        own, made = sizes(path, "v:0"), sizes(outcome.path, "v:0")
+        assert made[:len(own)] == own and made[-len(own):] == own
+        own, made = pictures(path), pictures(outcome.path)
+        assert made[:len(own)] == own and made[-len(own):] == own
+    else:
+        assert outcome.noted("all video encoded")
+
+
+def test_hdr_goes_by_the_first(luma, clips):
+    outcome = luma.ok("concat", clips["clip.mp4"], clips["hdr.mkv"], **QUICK)
+    video = facts.probe(outcome.path).video
+    assert video.raw["pix_fmt"] == "yuv420p"
+    assert video.color().get("color_transfer") != "smpte2084"
+
+
+def test_sound_alone(luma, clips):
+    outcome = luma.ok("concat", clips["cover.mp3"], clips["deep.wav"])
+    after = facts.probe(outcome.path)
+    wanted = sum(facts.sound_seconds(clips[name]) for name in ("cover.mp3", "deep.wav"))
+    assert after.audio.codec == "mp3" and not after.of("video")
+    assert abs(facts.sound_seconds(outcome.path) - wanted) < 0.12
+
+
+def test_subtitles_and_tracks(luma, clips):
+    path = clips["tracks.mkv"]
+    outcome = luma.ok("concat", path, path, **QUICK)
+    before, after = facts.probe(path), facts.probe(outcome.path)
+    assert len(after.of("audio")) == len(before.of("audio"))
+    assert len(after.of("subtitle")) == 1
+    starts = [packet[0] for packet in facts.packets(outcome.path, "s:0")]
+    own = [packet[0] for packet in facts.packets(path, "s:0")]
+    assert len(starts) == 2 * len(own)
+    shift = float(after.chapters[1]["start_time"])
+    for late, early in zip(starts[len(own):], own):
+        assert abs(late - early - shift) < 0.05
+    assert outcome.noted("not kept")
+
+
+def test_fit(luma, clips):
+    outcome = luma.ok("concat", clips["clip.mp4"], clips["clip.mp4"], width=320, height=120, fps=10,
+                      fit="pad", **QUICK)
+    after = facts.probe(outcome.path)
+    assert (after.video.width, after.video.height) == (320, 120)
+    assert frames(outcome.path) == 60
+    grey = facts.ffmpeg("-i", outcome.path, "-frames:v", "1", "-vf", "crop=60:120:0:0,format=gray",
+                        "-f", "rawvideo", "-")
+    assert max(grey) < 30
+
+
+# ---- transitions ----
+
+def test_transition(luma, clips):
+    path = clips["clip.mp4"]
+    outcome = luma.ok("concat", path, clips["silent.mp4"], path, transition="fadeblack",
+                      transition_duration=0.5, **QUICK)
+    assert not facts.complaints(outcome.path)
+    other = facts.span(clips["silent.mp4"], "v:0")
+    assert abs(facts.span(outcome.path, "v:0") - (6 + other - 1)) < 0.05
+    assert abs(facts.sound_seconds(outcome.path) - (6 + other - 1)) < 0.05
+    light = facts.ffmpeg("-ss", "2.74", "-i", outcome.path, "-frames:v", "1", "-vf",
+                         "format=gray", "-f", "rawvideo", "-")
+    assert sum(light) / len(light) < 45  # black between the two
+    assert gaps(outcome.path)[1] < 0.041
+
+
+def test_options(luma, clips):
+    path = clips["clip.mp4"]
+    for wrong, place in (({"transition": "fade", "mode": "copy"}, "options.transition"),
+                         ({"transition_duration": 1}, "options.transition_duration"),
+                         ({"transition": "fade", "transition_duration": 9},
+                          "options.transition_duration"),
+                         ({"transition": "burn"}, "options.transition")):
+        outcome = luma.fails("invalid_option", "concat", path, path, **wrong)
+        assert outcome.error["details"]["path"] == place
+    luma.fails("invalid_input", "concat", path)
+
+
+# ---- in step ----
+
+def flash(folder, name, rate, sound_rate, seconds):
+    """A clip that begins with a flash and a beep of a tenth of a second."""
+    path = folder / name
+    facts.ffmpeg("-f", "lavfi", "-i", f"color=black:s=64x48:r={rate}:d={seconds}", "-f", "lavfi",
+                 "-i", f"aevalsrc='if(lt(t,0.1),0.8*sin(2*PI*1000*t),0)':s={sound_rate}:d={seconds}",
+                 "-vf", "drawbox=color=white:t=fill:enable='lt(t,0.1)'", "-c:v", "libx264",
+                 "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", path)
+    return path
+
+
+def flashes(path):
+    """When a picture turns white."""
+    times = facts.decoded_times(path, "v:0")
+    grey = facts.ffmpeg("-i", path, "-vf", "scale=1:1,format=gray", "-fps_mode", "passthrough",
+                        "-f", "rawvideo", "-")
+    return [time for time, now, before in zip(times, grey, b"\0" + grey)
+            if now > 60 >= before]
+
+
+def beeps(path):
+    """When it gets loud after silence."""
+    rate, found, quiet = 8000, [], math.inf
+    data = array.array("h", facts.samples(path, "a:0", "s16le", "-ac", "1", "-ar", str(rate)))
+    for number, sample in enumerate(data):
+        if abs(sample) > 6000:
+            if quiet > 0.2 * rate:
+                found.append(number / rate)
+            quiet = 0
+        else:
+            quiet += 1
+    return found
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_in_step(luma, alike):
+    """Twenty joins; the last flash and the last beep are as near as the first."""
+    kinds = [(25, 48000, 0.7)] if alike else [(25, 48000, 0.71), (30, 44100, 0.83), (12, 22050, 1.1)]
+    made = [flash(luma.folder, f"flash{n}.mp4", *kind) for n, kind in enumerate(kinds)]
+    outcome = luma.ok("concat", *[made[n % len(made)] for n in range(21)], **QUICK)
+    light, loud = flashes(outcome.path), beeps(outcome.path)
+    assert len(light) == len(loud) == 21, (light, loud)
+    for one, other in zip(light, loud):
+        assert abs(one - other - (light[0] - loud[0])) < 0.041, (light, loud)
