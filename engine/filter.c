@@ -639,12 +639,15 @@ static const struct frame_spec *consumer_spec(const struct run *run, int node)
         return palettize_spec(consumer);
     case PLAN_SEQUENCE:
         return segment_spec(consumer);
+    case PLAN_BURN:
+        return burn_spec(consumer);
     default:
         return encode_spec(consumer);
     }
 }
 
-static int collect(struct filter *filter, int component, const int *consumers, int consumer_count)
+static int collect(struct filter *filter, int component, const struct filter_consumer *consumers,
+                   int consumer_count)
 {
     const struct run *run = filter->stage.run;
     int pads = 0;
@@ -667,15 +670,18 @@ static int collect(struct filter *filter, int component, const int *consumers, i
         filter->nodes[next++].node = i;
         const struct plan_node *node = run->plan->nodes[i];
         for (int k = 0; k < node->input_count; k++) {
-            if (run->plan->nodes[node->inputs[k].node]->kind != PLAN_FILTER)
+            if (run->nodes[node->inputs[k].node].component != component)
                 add_input(filter, node->inputs[k]);
         }
     }
     for (int i = 0; i < consumer_count; i++) {
         struct filter_output *output = &filter->outputs[filter->output_count++];
-        output->edge = run_feed_edge(run, consumers[i]);
-        if (frame_spec_copy(&output->spec, consumer_spec(run, consumers[i])) < 0)
+        output->edge = consumers[i].edge;
+        if (consumers[i].node < 0) {
+            output->spec.kind = edge_kind(filter, output->edge); /* another graph takes anything */
+        } else if (frame_spec_copy(&output->spec, consumer_spec(run, consumers[i].node)) < 0) {
             return ERROR_OUT_OF_MEMORY;
+        }
     }
     return 0;
 }
@@ -689,8 +695,26 @@ static int queue_size(const struct filter *filter)
     return QUEUE_FRAMES;
 }
 
-int filter_create(struct run *run, int component, const int *consumers, int consumer_count,
-                  struct stage **out, struct error *e)
+/* Where the consumer finds the frames. */
+static int lead_out(struct run *run, const struct filter_consumer *consumer, struct port *port,
+                    struct error *e)
+{
+    if (consumer->node >= 0) {
+        run->nodes[consumer->node].feed = port;
+        return 0;
+    }
+    struct run_node *from = &run->nodes[consumer->edge.node];
+    int pads = run->plan->nodes[consumer->edge.node]->pad_count;
+    if (!from->frames)
+        from->frames = calloc((size_t)pads, sizeof(struct port *));
+    if (!from->frames)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a filter graph");
+    from->frames[consumer->edge.pad] = port;
+    return 0;
+}
+
+int filter_create(struct run *run, int component, const struct filter_consumer *consumers,
+                  int consumer_count, struct stage **out, struct error *e)
 {
     struct filter *filter = run_new_stage(run, sizeof *filter, filter_finish, e);
     if (!filter)
@@ -705,6 +729,6 @@ int filter_create(struct run *run, int component, const int *consumers, int cons
         code = task_connect(run->nodes[edge.node].frames[edge.pad], &filter->stage.task, i, e);
     }
     for (int i = 0; i < consumer_count && code == 0; i++)
-        run->nodes[consumers[i]].feed = &filter->stage.task.ports[i];
+        code = lead_out(run, &consumers[i], &filter->stage.task.ports[i], e);
     return code;
 }

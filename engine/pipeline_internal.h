@@ -76,10 +76,12 @@ struct run {
 
 struct run_node {
     struct port **packets; /* input: by pad; encode, sequence: [0] */
-    struct port **frames;  /* input (decoded), pick, palette, sequence: by pad */
-    struct port *feed;     /* encode, measure, palette: where its frames come from */
-    struct stage *stage;   /* encode, measure, palette, sequence, output, input */
+    struct port **frames;  /* input (decoded), pick, burn, palette, sequence: by pad; filter: where
+                              another graph takes them */
+    struct port *feed;     /* encode, measure, burn, palette: where its frames come from */
+    struct stage *stage;   /* encode, measure, burn, palette, sequence, output, input */
     int component;         /* filter: the graph it belongs to, from 1 */
+    int level;             /* how many burns lie between it and the inputs */
 };
 
 /* A run is set up by run_init(), told what it is for, given its stages, and taken down by
@@ -119,15 +121,26 @@ const struct source_progress *demux_progress(const struct stage *stage);
 
 int decode_create(struct run *run, int node, int pad, struct stage **out, struct error *e);
 int pick_create(struct run *run, struct plan_file *file, struct stage **out, struct error *e);
-/* Ports: one for each encode, measure or palette node in `consumers`. */
-int filter_create(struct run *run, int component, const int *consumers, int consumer_count,
-                  struct stage **out, struct error *e);
+/* Who takes an edge of a filter graph: an encode, measure, burn or palette node, or (with node -1)
+ * other filter graphs. */
+struct filter_consumer {
+    int node;
+    struct plan_edge edge;
+};
+
+/* Ports: one for each consumer. */
+int filter_create(struct run *run, int component, const struct filter_consumer *consumers,
+                  int consumer_count, struct stage **out, struct error *e);
 int encode_create(struct run *run, int node, struct stage **out, struct error *e);
 /* What it takes, as known before the start. */
 const struct frame_spec *encode_spec(const struct stage *stage);
 int subtitle_create(struct run *run, int node, struct stage **out, struct error *e);
 int mux_create(struct run *run, int node, struct stage **out, struct error *e);
 int pictures_create(struct run *run, int node, struct stage **out, struct error *e);
+
+int burn_create(struct run *run, int node, struct stage **out, struct error *e);
+/* What it takes: any size, in formats that it can draw on. */
+const struct frame_spec *burn_spec(const struct stage *stage);
 
 int palettize_create(struct run *run, int node, struct stage **out, struct error *e);
 /* What it takes: RGB of one size. */

@@ -226,6 +226,7 @@ static void pad_type(const struct plan_node *node, int pad, struct plan_type *ty
         type->flow = PLAN_FRAMES;
         type->kind = AVMEDIA_TYPE_VIDEO;
         break;
+    case PLAN_BURN:
     case PLAN_PALETTE:
         type->flow = PLAN_FRAMES;
         type->kind = AVMEDIA_TYPE_VIDEO;

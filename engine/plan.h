@@ -13,6 +13,7 @@
  *           packets; what needs frames decodes them, once for all consumers.
  *   pick    some single frames of a video stream, each found by seeking; one pad of frames.
  *   filter  one libavfilter filter; pads as the filter has them.
+ *   burn    subtitles drawn onto frames; one pad of frames.
  *   palette frames in few colours, all from one palette; one pad of frames, for an encoder.
  *   encode  one encoder; one pad of packets.
  *   copy    packets as they are, possibly through a bitstream filter; one pad of packets.
@@ -43,6 +44,7 @@ enum plan_kind {
     PLAN_INPUT,
     PLAN_PICK,
     PLAN_FILTER,
+    PLAN_BURN,
     PLAN_PALETTE,
     PLAN_ENCODE,
     PLAN_COPY,
@@ -100,6 +102,14 @@ int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times
 int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edge *inputs,
                     int input_count, const struct plan_option *options, int option_count,
                     struct error *e);
+
+/* Draws subtitles onto video (frames, or an input's stream, which is then decoded). `subtitle` is a
+ * pad of an input or range, of text or of pictures; the beginning of its range is shown with the
+ * beginning of the video's. Options, for text: font (a family), size (of a line) and outline (its
+ * thickness), both in percent of the picture's height, color, outline_color, position (bottom,
+ * middle, top); what isn't given is as the subtitles have it. */
+int plan_add_burn(struct plan *plan, struct plan_edge video, struct plan_edge subtitle,
+                  const struct plan_option *options, int option_count, struct error *e);
 
 /* Brings video (frames, or an input's stream, which is then decoded) down to the colours of one
  * palette, which is made of all its frames (palette.h); an encoder takes them from there. They are

@@ -311,7 +311,7 @@ static void load_nodes(const struct plan *plan, struct plan_load *loads, int las
         } else if (node->kind == PLAN_SEQUENCE) {
             load_of_sequence(plan, loads, node, &loads[i]);
         } else if (node->kind == PLAN_ENCODE || node->kind == PLAN_COPY ||
-                   node->kind == PLAN_PALETTE) {
+                   node->kind == PLAN_PALETTE || node->kind == PLAN_BURN) {
             loads[i] = stream ? load_of_stream(plan->nodes[from.node], from.pad) : loads[from.node];
         }
     }
@@ -412,7 +412,7 @@ static double input_decodes(const struct plan *plan, const bool *reached, int nu
             const struct plan_node *node = plan->nodes[i];
             bool frames = node->kind == PLAN_FILTER || node->kind == PLAN_ENCODE ||
                           node->kind == PLAN_MEASURE || node->kind == PLAN_PALETTE ||
-                          node->kind == PLAN_SEQUENCE;
+                          node->kind == PLAN_SEQUENCE || node->kind == PLAN_BURN;
             for (int k = 0; reached[i] && frames && k < node->input_count; k++) {
                 decoded |= node->inputs[k].node == number_of_input && node->inputs[k].pad == pad;
             }
@@ -436,6 +436,8 @@ static double node_cost(const struct plan *plan, const bool *reached, const stru
         return pick_cost(node, plan_edge_stream(plan, node->inputs[0]), load);
     case PLAN_FILTER:
         return filter_cost(node, load);
+    case PLAN_BURN:
+        return pixels(load) * 3;
     case PLAN_PALETTE: /* counted, put aside, read back, dithered */
         return pixels(load) * 20;
     case PLAN_ENCODE:

@@ -59,6 +59,8 @@ const char *explain_node_name(const struct plan_node *node)
         return "pick";
     case PLAN_FILTER:
         return node->filter->name;
+    case PLAN_BURN:
+        return "burn";
     case PLAN_PALETTE:
         return "palette";
     case PLAN_ENCODE:
@@ -148,7 +150,7 @@ static void explain_chain(const struct explain *x, struct plan_edge edge, AVBPri
     while (edge.node >= 0 && x->plan->nodes[edge.node]->kind != PLAN_INPUT) {
         const struct plan_node *node = x->plan->nodes[edge.node];
         picked |= node->kind == PLAN_PICK;
-        if (node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE) {
+        if (node->kind == PLAN_FILTER || node->kind == PLAN_BURN || node->kind == PLAN_PALETTE) {
             more = count == MOST;
             filters[more ? MOST - 1 : count++] = explain_node_name(node);
         }
@@ -364,6 +366,7 @@ static void explain_text(const struct explain *x)
             print_sequence(x, i);
             break;
         case PLAN_FILTER:
+        case PLAN_BURN:
         case PLAN_PALETTE:
         case PLAN_ENCODE:
         case PLAN_COPY:

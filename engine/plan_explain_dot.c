@@ -46,6 +46,7 @@ static void print_label(const struct explain *x, const struct plan_node *node)
                    node->nearest_keyframe ? "keyframes" : "frames");
         break;
     case PLAN_FILTER:
+    case PLAN_BURN:
     case PLAN_PALETTE:
     case PLAN_ENCODE:
     case PLAN_COPY:
@@ -75,9 +76,10 @@ static void print_edge(const struct explain *x, struct plan_edge edge, int to)
 void explain_dot(const struct explain *x)
 {
     static const char *const shapes[] = {
-        [PLAN_INPUT] = "folder", [PLAN_PICK] = "box",    [PLAN_FILTER] = "ellipse",
-        [PLAN_PALETTE] = "box",  [PLAN_ENCODE] = "box",  [PLAN_COPY] = "box",
-        [PLAN_SEQUENCE] = "box", [PLAN_MEASURE] = "box", [PLAN_OUTPUT] = "note",
+        [PLAN_INPUT] = "folder", [PLAN_PICK] = "box",     [PLAN_FILTER] = "ellipse",
+        [PLAN_BURN] = "box",     [PLAN_PALETTE] = "box",  [PLAN_ENCODE] = "box",
+        [PLAN_COPY] = "box",     [PLAN_SEQUENCE] = "box", [PLAN_MEASURE] = "box",
+        [PLAN_OUTPUT] = "note",
     };
     av_bprintf(x->text, "digraph plan {\n  rankdir=LR;\n");
     for (int i = 0; i < x->plan->node_count; i++) {

@@ -169,7 +169,8 @@ static void print_inputs(const struct explain *x, const struct inputs *inputs)
  * sequence is a concat of what they are made of. */
 static bool is_graph(const struct plan_node *node)
 {
-    return node->kind == PLAN_FILTER || node->kind == PLAN_PALETTE || node->kind == PLAN_SEQUENCE;
+    return node->kind == PLAN_FILTER || node->kind == PLAN_BURN || node->kind == PLAN_PALETTE ||
+           node->kind == PLAN_SEQUENCE;
 }
 
 /* The frames that a sequence's packets are made of. */
@@ -290,6 +291,28 @@ static void print_pick(const struct explain *x, AVBPrint *graph, const struct in
     }
 }
 
+/* Text by its file, as ffmpeg's filter reads it by itself; pictures as a stream that lies over. */
+static void print_burn(const struct explain *x, AVBPrint *graph, const struct inputs *inputs,
+                       const struct plan_node *node)
+{
+    const struct plan_node *from = x->plan->nodes[node->inputs[1].node];
+    const struct media_stream *streams = from->file->media->streams;
+    const struct media_stream *stream = &streams[node->inputs[1].pad];
+    const AVCodecDescriptor *descriptor = avcodec_descriptor_get(stream->parameters->codec_id);
+    if (!descriptor || !(descriptor->props & AV_CODEC_PROP_TEXT_SUB)) {
+        av_bprintf(graph, "[%d:%d]overlay", entry_of(x, inputs, node->inputs[1].node),
+                   node->inputs[1].pad);
+        return;
+    }
+    int number = 0;
+    for (int i = 0; i < node->inputs[1].pad; i++) {
+        number += streams[i].kind == AVMEDIA_TYPE_SUBTITLE;
+    }
+    av_bprintf(graph, "subtitles=filename=");
+    print_value(graph, from->file->label);
+    av_bprintf(graph, ":si=%d", number);
+}
+
 /* What comes nearest to a palette of ours. */
 static void print_palette(AVBPrint *graph, const struct plan_node *node, int number)
 {
@@ -328,12 +351,16 @@ static void print_graph(const struct explain *x, const struct inputs *inputs,
         if (node->kind == PLAN_PICK) {
             print_pick(x, &graph, inputs, i);
         }
-        for (int k = 0; takes && k < node->input_count; k++) {
+        int sources = node->kind == PLAN_BURN ? 1 : node->input_count;
+        for (int k = 0; takes && k < sources; k++) {
             print_source(x, &graph, inputs, labels, frames_behind(x, node->inputs[k]));
         }
         if (node->kind == PLAN_SEQUENCE) {
             bool sound = node->kind_of_track == AVMEDIA_TYPE_AUDIO;
             av_bprintf(&graph, "concat=n=%d:v=%d:a=%d", node->input_count, !sound, sound);
+        }
+        if (node->kind == PLAN_BURN) {
+            print_burn(x, &graph, inputs, node);
         }
         if (node->kind == PLAN_PALETTE) {
             print_palette(&graph, node, i);

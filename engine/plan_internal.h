@@ -68,7 +68,7 @@ struct plan_node {
     struct plan_join *join; /* of packets, where some are encoded beside copied ones; else NULL */
     int delay;              /* of packets: by how many decoding runs ahead of showing */
 
-    struct plan_settings settings; /* filter, palette, encode, copy, output */
+    struct plan_settings settings; /* filter, burn, palette, encode, copy, output */
 
     /* output */
     const struct format *format;

@@ -29,6 +29,8 @@ bool run_uses(const struct run *run, int node, int input)
         return false;
     case PLAN_SEQUENCE:
         return node == run->sequence && input == run->segment;
+    case PLAN_BURN: /* subtitles are read by its stage itself */
+        return input == 0;
     default:
         return true;
     }
@@ -130,10 +132,13 @@ static int make_measure(struct run *run, int node, struct error *e)
     return measure_create(run, node, &run->nodes[node].stage, e);
 }
 
-static int make_palette(struct run *run, int node, struct error *e)
+/* A stage of frames in, frames out. */
+static int make_between(struct run *run, int node, struct error *e)
 {
     struct run_node *entry = &run->nodes[node];
-    int code = palettize_create(run, node, &entry->stage, e);
+    int code = node_of(run, node)->kind == PLAN_BURN
+                   ? burn_create(run, node, &entry->stage, e)
+                   : palettize_create(run, node, &entry->stage, e);
     if (code < 0)
         return code;
     entry->frames = calloc(1, sizeof(struct port *));
@@ -154,7 +159,7 @@ static int feed_measure(struct run *run, int node, struct error *e)
     return measure_connect(run->nodes[node].stage, find_feed(run, node), e);
 }
 
-static int feed_palette(struct run *run, int node, struct error *e)
+static int feed_between(struct run *run, int node, struct error *e)
 {
     struct run_node *entry = &run->nodes[node];
     entry->feed = find_feed(run, node);
@@ -175,6 +180,20 @@ static int feed_encode(struct run *run, int node, struct error *e)
 
 /* ---- filters that hang together ---- */
 
+/* Filters before a burn and filters behind it are never in one graph: that would wait for frames
+ * which it has to give first. So a graph only takes what comes from lower levels. */
+static void find_levels(struct run *run)
+{
+    for (int i = 0; i < run->plan->node_count; i++) {
+        const struct plan_node *node = node_of(run, i);
+        for (int k = 0; k < node->input_count; k++) {
+            int from = node->inputs[k].node;
+            int level = run->nodes[from].level + (node_of(run, from)->kind == PLAN_BURN);
+            run->nodes[i].level = FFMAX(run->nodes[i].level, level);
+        }
+    }
+}
+
 static void spread_component(struct run *run, int from, int component)
 {
     bool changed = true;
@@ -187,7 +206,8 @@ static void spread_component(struct run *run, int from, int component)
             const struct plan_node *node = node_of(run, i);
             for (int k = 0; k < node->input_count; k++) {
                 int other = node->inputs[k].node;
-                if (!reached(run, other, PLAN_FILTER))
+                if (!reached(run, other, PLAN_FILTER) ||
+                    run->nodes[i].level != run->nodes[other].level)
                     continue;
                 struct run_node *a = &run->nodes[i], *b = &run->nodes[other];
                 if ((a->component == component) != (b->component == component)) {
@@ -199,17 +219,41 @@ static void spread_component(struct run *run, int from, int component)
     }
 }
 
+/* Adds what a node takes of the component's edges; edges for other graphs only once. */
+static int add_consumers(const struct run *run, int node, int component,
+                         struct filter_consumer *consumers, int count)
+{
+    const struct plan_node *user = node_of(run, node);
+    bool filter = user->kind == PLAN_FILTER;
+    for (int k = 0; k < (filter ? user->input_count : 1); k++) {
+        struct plan_edge edge = filter ? user->inputs[k] : run_feed_edge(run, node);
+        bool known = run->nodes[edge.node].component != component ||
+                     (filter && run->nodes[node].component == component);
+        for (int i = 0; i < count && filter && !known; i++) {
+            known = consumers[i].node < 0 && consumers[i].edge.node == edge.node &&
+                    consumers[i].edge.pad == edge.pad;
+        }
+        if (!known)
+            consumers[count++] = (struct filter_consumer){filter ? -1 : node, edge};
+    }
+    return count;
+}
+
 static int make_filter(struct run *run, int component, struct error *e)
 {
-    int *consumers = calloc((size_t)run->plan->node_count, sizeof *consumers);
+    size_t most = 1;
+    for (int i = 0; i < run->plan->node_count; i++)
+        most += (size_t)node_of(run, i)->input_count;
+    struct filter_consumer *consumers = calloc(most, sizeof *consumers);
     if (!consumers)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
     int count = 0;
     for (int i = 0; i < run->plan->node_count; i++) {
         bool takes = reached(run, i, PLAN_ENCODE) || reached(run, i, PLAN_MEASURE) ||
-                     reached(run, i, PLAN_PALETTE) || i == run->sequence;
-        if (takes && run->nodes[run_feed_edge(run, i).node].component == component)
-            consumers[count++] = i;
+                     reached(run, i, PLAN_PALETTE) || reached(run, i, PLAN_BURN) ||
+                     reached(run, i, PLAN_FILTER) || i == run->sequence;
+        if (takes)
+            count = add_consumers(run, i, component, consumers, count);
     }
     struct stage *stage = NULL;
     int code = filter_create(run, component, consumers, count, &stage, e);
@@ -217,14 +261,25 @@ static int make_filter(struct run *run, int component, struct error *e)
     return code;
 }
 
+/* Lower levels first, so that a graph finds the ports of those before it. */
 static int make_filters(struct run *run, struct error *e)
 {
-    int component = 0, code = 0;
-    for (int i = 0; i < run->plan->node_count && code == 0; i++) {
-        if (!reached(run, i, PLAN_FILTER) || run->nodes[i].component)
-            continue;
-        spread_component(run, i, ++component);
-        code = make_filter(run, component, e);
+    int component = 0, code = 0, highest = 0;
+    find_levels(run);
+    for (int i = 0; i < run->plan->node_count; i++) {
+        highest = FFMAX(highest, run->nodes[i].level);
+        if (reached(run, i, PLAN_FILTER) && !run->nodes[i].component)
+            spread_component(run, i, ++component);
+    }
+    for (int level = 0; level <= highest; level++) {
+        int made = 0;
+        for (int i = 0; i < run->plan->node_count && code == 0; i++) {
+            if (!reached(run, i, PLAN_FILTER) || run->nodes[i].level != level ||
+                run->nodes[i].component <= made)
+                continue;
+            made = run->nodes[i].component;
+            code = make_filter(run, made, e);
+        }
     }
     return code;
 }
@@ -294,11 +349,15 @@ int run_make_stages(struct run *run, struct error *e)
     if (code == 0)
         code = make_each(run, PLAN_MEASURE, make_measure, e);
     if (code == 0)
-        code = make_each(run, PLAN_PALETTE, make_palette, e);
+        code = make_each(run, PLAN_BURN, make_between, e);
+    if (code == 0)
+        code = make_each(run, PLAN_PALETTE, make_between, e);
     if (code == 0)
         code = make_filters(run, e);
     if (code == 0)
-        code = make_each(run, PLAN_PALETTE, feed_palette, e);
+        code = make_each(run, PLAN_BURN, feed_between, e);
+    if (code == 0)
+        code = make_each(run, PLAN_PALETTE, feed_between, e);
     if (code == 0)
         code = make_each(run, PLAN_ENCODE, feed_encode, e);
     if (code == 0)

@@ -316,16 +316,59 @@ static int stream_parts(lua_State *L)
     return bind_parts(L, check_self(L, "parts"));
 }
 
+/* The subtitles at the index: a stream, or an input, of which the usual ones are taken. */
+static struct plan_edge check_subtitles(lua_State *L, int index)
+{
+    const struct bind_input *input = bind_test_input(L, index);
+    const struct bind_stream *stream = bind_test_stream(L, index);
+    if (stream) {
+        luaL_argcheck(L, stream->factor == 1 && stream->offset == 0, index,
+                      "subtitles that are burned can't be retimed; retime the video after it");
+        return stream->edge;
+    }
+    if (!input) {
+        luaL_typeerror(L, index, "a subtitle stream, or an input with one");
+        return (struct plan_edge){-1, 0};
+    }
+    const struct media *media = plan_input_media(bind_of(L)->plan, input->node);
+    int best = media_best_stream(media, AVMEDIA_TYPE_SUBTITLE);
+    if (best < 0) {
+        struct error e;
+        error_set(&e, ERROR_NO_SUCH_STREAM, "'%s' has no subtitles", media->label);
+        bind_raise(L, &e);
+    }
+    return (struct plan_edge){input->node, best};
+}
+
+/* video:burn(subtitles [, {font=, size=, ...}]) */
+static int stream_burn(lua_State *L)
+{
+    struct plan_edge video = check_self(L, "burn")->edge;
+    struct plan_edge subtitle = check_subtitles(L, 2);
+    struct bind_options options;
+    struct error e = {0};
+
+    lua_settop(L, 3);
+    bind_options_begin(L, &options);
+    if (!lua_isnil(L, 3)) {
+        luaL_checktype(L, 3, LUA_TTABLE);
+        bind_options_add_table(L, &options, 3, "burn", NULL);
+    }
+    int node = plan_add_burn(bind_of(L)->plan, video, subtitle, options.list, options.count, &e);
+    if (node < 0) {
+        return bind_raise(L, &e);
+    }
+    bind_push_stream(L, (struct plan_edge){node, 0}, 0, INFINITY);
+    return 1;
+}
+
 /* ---- the type ---- */
 
 static const luaL_Reg methods[] = {
-    {"encode", stream_encode},
-    {"copy", stream_copy},
-    {"retime", stream_retime},
-    {"split", stream_split},
-    {"palette", stream_palette},
-    {"parts", stream_parts},
-    {NULL, NULL},
+    {"encode", stream_encode},   {"copy", stream_copy},
+    {"retime", stream_retime},   {"split", stream_split},
+    {"palette", stream_palette}, {"parts", stream_parts},
+    {"burn", stream_burn},       {NULL, NULL},
 };
 
 int bind_stream_methods(const char **names, int room)
