@@ -1,3 +1,5 @@
+local effects = require "lib.effects"
+local encoding = require "lib.encoding"
 local tracks = require "lib.tracks"
 
 local codecs = { srt = "subrip", ass = "ass", vtt = "webvtt" }
@@ -16,7 +18,9 @@ local languages = {
 -- The code that every container knows.
 local function three_letters(language)
   local code = language and language:lower():match("^%a+")
-  return languages[code] or code
+  if code and code ~= "und" then
+    return languages[code] or code
+  end
 end
 
 local function list_languages(streams)
@@ -39,7 +43,7 @@ local function choose(job, source, number, language)
         :format(number, #list), "track")
     end
     return list[number]
-  elseif not language then
+  elseif not language or #list == 1 and not three_letters(list[1].language) then
     return source.subtitle or list[1]
   end
   local forced
@@ -57,6 +61,12 @@ local function choose(job, source, number, language)
   end
   return forced
 end
+
+-- What makes sense with one action only.
+local only = {
+  title = "embed", default = "embed", forced = "embed", style = "burn", video_codec = "burn",
+  crf = "burn", encoder_preset = "burn",
+}
 
 local actions = {}
 
@@ -153,12 +163,65 @@ function actions.embed(job)
   job:output(output)
 end
 
+-- The container of the result, which holds the codec of its picture.
+local function burned_format(job, source, options)
+  local codec = options.video_codec or encoding.video_codec(source.family)
+  local format = encoding.format(source, nil, codec)
+  if not av.holds(format, codec) then
+    job:fail("invalid_option", ("%s does not hold %s"):format(format, codec), "video_codec")
+  end
+  return format, codec
+end
+
+function actions.burn(job)
+  local source, second, options = job.inputs[1], job.inputs[2], job.options
+  local video = source.video
+  if not video then
+    job:fail("no_such_stream", "the file has no video to burn subtitles into")
+  end
+  local chosen = choose(job, second or source, options.track, options.language)
+  if options.style and not tracks.is_text(chosen) then
+    job:fail("invalid_option", ("these subtitles are pictures (%s), whose look can't be chosen")
+      :format(chosen.codec), "style")
+  end
+  local format, codec = burned_format(job, source, options)
+  local output = tracks.all(job, source, format, {
+    video = function(stream, name)
+      if stream.index ~= video.index then
+        return tracks.keep(job, source, stream, format)
+      end
+      local picture = stream:burn(chosen, options.style)
+      if codec == "h264" or codec == "hevc" then
+        picture = effects.even(picture, effects.shape(stream, effects.first_time(source)))
+      end
+      job:note(("%s encoded to %s: %s burned in"):format(name, codec,
+        second and "subtitles" or tracks.name(source, chosen)))
+      return encoding.video(picture, stream, {
+        codec = codec, crf = options.crf or encoding.levels.low[codec],
+        speed = options.encoder_preset,
+      })
+    end,
+
+    subtitle = function(stream, name)
+      if not second and stream.index == chosen.index then
+        job:note(("%s not kept: it is in the picture now"):format(name))
+        return false
+      end
+      local kept, reason = tracks.keep(job, source, stream, format)
+      job:note(("%s %s"):format(name, kept and "kept" or "not kept: " .. reason))
+      return kept
+    end,
+  })
+  output.format = format
+  job:output(output)
+end
+
 return {
-  summary = "Extract or embed subtitles",
+  summary = "Extract, burn or embed subtitles",
   inputs = { min = 1, max = 2, roles = { "media", "subtitles" } },
-  options = {
-    { "action", type = "enum", values = { "extract", "embed" }, required = true,
-      help = "extract writes a file of text; embed adds a track" },
+  options = encoding.options {
+    { "action", type = "enum", values = { "extract", "burn", "embed" }, required = true,
+      help = "extract writes a file of text, burn draws into the picture, embed adds a track" },
     { "track", type = "integer", min = 1, max = 32,
       help = "which of the subtitle tracks, from 1; else the usual one" },
     { "language", type = "string", pattern = "^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$",
@@ -168,10 +231,19 @@ return {
     { "title", type = "string", help = "title of the embedded track" },
     { "default", type = "boolean", help = "players show the embedded track without being asked" },
     { "forced", type = "boolean", help = "the embedded track translates only what is foreign" },
+    { "style", type = "object", help = "the look of text that is burned; else its own", fields = {
+      { "font", type = "string", pattern = "^[^,]{1,100}$", help = "name of a family" },
+      { "size", type = "number", min = 1, max = 50, help = "of a line, in % of the height" },
+      { "color", type = "color" },
+      { "outline", type = "number", min = 0, max = 5, help = "its thickness, in % of the height" },
+      { "outline_color", type = "color" },
+      { "position", type = "enum", values = { "bottom", "middle", "top" } },
+    } },
   },
   examples = {
     { action = "extract", format = "vtt" },
     { action = "embed", language = "eng", default = true },
+    { action = "burn", style = { size = 8, color = "yellow" }, encoder_preset = "ultrafast" },
   },
 
   check = function(options, inputs)
@@ -180,11 +252,16 @@ return {
     elseif options.track and options.language and not (options.action == "embed" and inputs[2]) then
       return "track and language exclude each other", "language"
     end
-    for _, name in ipairs { "title", "default", "forced" } do
-      if options.action ~= "embed" and options[name] ~= nil then
-        return name .. " goes with embed", name
+    for name, action in pairs(only) do
+      if options.action ~= action and options[name] ~= nil then
+        return ("%s goes with %s"):format(name, action), name
       end
     end
+    if options.action == "burn" and options.format then
+      return "format goes with extract and embed", "format"
+    end
+    return encoding.check_crf(options.video_codec or encoding.video_codec(inputs[1].family),
+      options.crf), "crf"
   end,
 
   run = function(job)

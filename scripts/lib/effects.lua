@@ -11,7 +11,7 @@ local video, audio = effects.video, effects.audio
 function effects.first_time(source)
   local first
   for _, stream in ipairs(source.streams) do
-    if stream.start and not stream.attached_picture then
+    if stream.start and not stream.attached_picture and stream.kind ~= "subtitle" then
       first = math.min(first or stream.start, stream.start)
     end
   end

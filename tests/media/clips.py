@@ -134,6 +134,12 @@ def hdr_mkv(_clips, path):
            "-colorspace", "bt2020nc", "-color_range", "tv", "-x265-params", tags, path)
 
 
+def plain_mp4(_clips, path):
+    """One dark colour, so that whatever is drawn on it stands out."""
+    ffmpeg("-f", "lavfi", "-i", "color=c=0x204060:size=320x180:rate=25:duration=3", "-c:v",
+           "libx264", "-preset", "ultrafast", "-crf", "10", path)
+
+
 def silent_mp4(_clips, path):
     ffmpeg(*picture(seconds=2), "-c:v", "libx264", "-preset", "veryfast", path)
 
@@ -247,6 +253,7 @@ MAKERS = {
     "anamorphic.mp4": anamorphic_mp4,
     "interlaced.ts": interlaced_ts,
     "hdr.mkv": hdr_mkv,
+    "plain.mp4": plain_mp4,
     "silent.mp4": silent_mp4,
     "short-sound.mp4": short_sound_mp4,
     "short-picture.mp4": short_picture_mp4,

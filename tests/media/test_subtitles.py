@@ -1,4 +1,4 @@
-"""subtitles: text that comes out as it went in, tracks that players find."""
+"""subtitles: text that comes out as it went in, tracks that players find, pictures with text."""
 
 import os
 import re
@@ -6,7 +6,8 @@ import re
 import pytest
 
 import facts
-from conftest import MEDIA
+import pgs
+from conftest import MEDIA, Luma
 
 SRT = """1
 00:00:00,500 --> 00:00:01,500
@@ -186,6 +187,269 @@ def test_too_much_text(luma):
     assert os.path.getsize(path) > 90e6
     outcome = luma.fails("limit_exceeded", "subtitles", path, action="extract")
     assert "32 MB" in outcome.error["message"]
+
+
+# ---- burning ----
+
+FAST = {"encoder_preset": "ultrafast", "crf": 10}
+BRIGHT = 110  # the plain clip is darker, and text is brighter
+
+
+def pictures(path):
+    """The luma of all frames: (width, height, [bytes])."""
+    video = facts.probe(path).video
+    width, height = video.width, video.height
+    data = facts.ffmpeg("-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt",
+                        "gray", "-f", "rawvideo", "-")
+    size = width * height
+    return width, height, [data[i:i + size] for i in range(0, len(data), size)]
+
+
+def shown(path):
+    """The runs of frames with something bright: [(first, last)]."""
+    runs = []
+    for number, frame in enumerate(pictures(path)[2]):
+        if max(frame) < BRIGHT:
+            continue
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def area(path, number):
+    """Where it is bright in a frame: (left, top, right, bottom), as parts of the picture."""
+    width, height, frames = pictures(path)
+    spots = [i for i, value in enumerate(frames[number]) if value >= BRIGHT]
+    rows, columns = [i // width for i in spots], [i % width for i in spots]
+    return (min(columns) / width, min(rows) / height, (max(columns) + 1) / width,
+            (max(rows) + 1) / height)
+
+
+# frames of 25 a second that begin within the events of SRT
+SHOWN = [(13, 37), (50, 69)]
+
+
+@pytest.mark.parametrize("form", ["srt", "ass", "vtt"])
+def test_burn(luma, clips, form):
+    text = SRT.format("Hello there", "Goodbye")
+    source = written(luma, "a.srt", text)
+    if form != "srt":
+        source = luma.folder / f"a.{form}"
+        facts.ffmpeg("-i", written(luma, "b.srt", text), source)
+    outcome = luma.ok("subtitles", clips["plain.mp4"], source, action="burn", **FAST)
+    assert shown(outcome.path) == SHOWN and outcome.noted("burned in")
+    left, top, right, bottom = area(outcome.path, 20)
+    assert top > 0.8 and bottom < 1 and left > 0.2 and right < 0.8
+    assert abs((left + right) / 2 - 0.5) < 0.03
+    assert not facts.complaints(outcome.path)
+
+
+def test_burn_with_style(luma, clips):
+    second = written(luma, "a.srt", SRT.format("MMMM", "MMMM"), "utf-16-le")
+    outcome = luma.ok("subtitles", clips["plain.mp4"], second, action="burn", **FAST, style={
+        "position": "top", "size": 20, "color": "red", "outline": 0, "font": "DejaVu Sans"})
+    pixels = facts.ffmpeg("-ss", "1", "-i", outcome.path, "-frames:v", "1", "-pix_fmt", "rgb24",
+                          "-f", "rawvideo", "-")
+    red = [i for i in range(0, len(pixels), 3) if pixels[i] > 200 and pixels[i + 1] < 70]
+    rows = [i // 3 // 320 for i in red]
+    assert rows and max(rows) < 60 and max(rows) - min(rows) > 15
+    for style in ({"size": 90}, {"position": "left"}, {"color": "yello"}, {"font": ""}, {"x": 1}):
+        luma.fails("invalid_option", "subtitles", clips["plain.mp4"], second, action="burn",
+                   style=style)
+
+
+def test_burn_own_track(luma, clips):
+    """The track that is burned goes; the others and everything else stay."""
+    path = clips["tracks.mkv"]
+    outcome = luma.ok("subtitles", path, action="burn", language="fra", **FAST)
+    after = facts.probe(outcome.path)
+    assert [track.language for track in after.of("subtitle")] == ["eng"]
+    assert len(after.of("audio")) == 2 and after.covers and len(after.chapters) == 2
+    assert facts.packet_hash(outcome.path, "a:0") == facts.packet_hash(path, "a:0")
+    assert outcome.noted("in the picture now")
+
+
+def test_burn_keeps_depth(luma, clips):
+    second = written(luma, "a.srt", SRT.format("Hello there", "Goodbye"))
+    outcome = luma.ok("subtitles", clips["hdr.mkv"], second, action="burn", video_codec="hevc",
+                      encoder_preset="ultrafast")
+    video, before = facts.probe(outcome.path).video, facts.probe(clips["hdr.mkv"]).video
+    assert video.raw["pix_fmt"] == "yuv420p10le" and video.color() == before.color()
+
+
+@pytest.mark.parametrize("clip", ["rotated.mp4", "anamorphic.mp4", "odd.mkv", "interlaced.ts",
+                                  "two-sizes.ts"])
+def test_burn_into_anything(luma, clips, clip):
+    second = written(luma, "a.srt", SRT.format("Hello there", "Goodbye"))
+    outcome = luma.ok("subtitles", clips[clip], second, action="burn", **FAST)
+    assert abs(facts.span(outcome.path, "v:0") - facts.span(clips[clip], "v:0")) < 0.09
+
+
+def test_nothing_to_burn(luma, clips):
+    second = written(luma, "a.srt", SRT.format("one", "two"))
+    luma.fails("no_such_stream", "subtitles", clips["deep.wav"], second, action="burn")
+    luma.fails("no_such_stream", "subtitles", clips["plain.mp4"], action="burn")
+    for options in ({"format": "srt"}, {"title": "x"}, {"crf": 60}):
+        luma.fails("invalid_option", "subtitles", clips["plain.mp4"], second, action="burn",
+                   **options)
+
+
+BURNS = """return { summary = "s", inputs = { min = 1, max = 2 }, options = {}, run = function(job)
+  local video = job.inputs[1]:from(1).video
+  local burned = video:burn(job.inputs[2]:from(1))
+  job:output { name = "range", format = "mkv", burned:encode { codec = "ffv1" } }
+  local a, b = job.inputs[1].video:split(2)
+  job:output { name = "both", format = "mkv",
+    a:hflip():hstack(b:format("nv12"):burn(job.inputs[2]):vflip():vflip())
+      :encode { codec = "ffv1" } }
+  job:output { name = "twice", format = "mkv",
+    job.inputs[1].video:burn(job.inputs[2]):burn(job.inputs[2].subtitle, { position = "top" })
+      :encode { codec = "ffv1" } }
+  local still = job.inputs[1]:at { 0.2, 1 }:burn(job.inputs[2])
+  job:output { name = "still", format = "mkv", still:encode { codec = "ffv1" } }
+end }"""
+
+
+def own_script(luma, text):
+    folder = luma.folder / "scripts"
+    folder.mkdir()
+    (folder / "own.lua").write_text(text)
+    other = Luma(luma.program, luma.folder)
+    other.environment["LUMA_SCRIPTS"] = str(folder)
+    return other
+
+
+def test_burn_from_lua(luma, clips):
+    """Ranges have clocks of their own; a graph may hold what is before and what is behind."""
+    second = written(luma, "a.srt", SRT.format("Hello there", "Goodbye"))
+    outcome = own_script(luma, BURNS).ok("own", clips["plain.mp4"], second)
+    made = {os.path.basename(path).split(".")[0]: path for path in outcome.paths}
+    assert shown(made["range"]) == [(0, 12), (25, 44)]
+    assert shown(made["both"]) == SHOWN and area(made["both"], 20)[0] > 0.5
+    _, top, _, bottom = area(made["twice"], 20)
+    assert shown(made["twice"]) == SHOWN and top < 0.2 and bottom > 0.8
+    assert shown(made["still"]) == [(1, 1)]
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ("job.input.video:burn(job.input)", "no subtitles"),
+    ("job.input.video:burn(job.input.video)", "subtitle stream"),
+    ("job.input.video:burn('a.srt')", "subtitle stream"),
+    ("job.inputs[2].subtitle:burn(job.inputs[2])", "burn can't take subtitles"),
+    ("job.input.video:burn(job.inputs[2], {colour = 'red'})", "did you mean 'color'"),
+    ("job.input.video:burn(job.inputs[2].subtitle:retime(2))", "retimed"),
+    ("job.input.video:subtitles('a.srt')", "subtitles"),
+])
+def test_burn_wrongly(luma, clips, wrong, words):
+    second = written(luma, "a.srt", SRT.format("one", "two"))
+    script = ('return { summary = "s", inputs = 2, options = {}, run = function(job) local v = '
+              + wrong + " end }")
+    outcome = own_script(luma, script).fails({"script_error", "no_such_stream"}, "own",
+                                             clips["plain.mp4"], second)
+    assert words in outcome.error["message"], outcome.error
+
+
+def test_attached_fonts(luma, clips):
+    """A font that only the file has is the one that is drawn with."""
+    system = "/usr/share/fonts/truetype/dejavu/DejaVuSerif.ttf"
+    if not os.path.exists(system):
+        pytest.skip("no DejaVu Serif on this machine")
+    data = open(system, "rb").read()
+    for charset in ("utf-16-be", "ascii"):
+        data = data.replace("DejaVu Serif".encode(charset), "Qejavu Xerif".encode(charset))
+    font = luma.folder / "own.ttf"
+    font.write_bytes(data.replace(b"DejaVuSerif", b"QejavuXerif"))
+    results = {}
+    for name, family in (("own", "Qejavu Xerif"), ("missing", "Qejavu Xerif"),
+                         ("system", "DejaVu Serif")):
+        text = as_ass(luma, SRT.format("Qag Mill", "Qag Mill")).replace("Arial", family)
+        path = luma.folder / f"{name}.mkv"
+        attach = [] if name != "own" else ["-attach", font, "-metadata:s:t",
+                                           "mimetype=application/x-truetype-font"]
+        facts.ffmpeg("-i", clips["plain.mp4"], "-i", written(luma, "t.ass", text), *attach, "-map",
+                     "0", "-map", "1", "-c", "copy", path)
+        outcome = luma.ok("subtitles", path, action="burn", **FAST)
+        results[name] = pictures(outcome.path)[2][20]
+    assert results["own"] == results["system"] != results["missing"]
+
+
+def test_pictures_are_burned(luma, clips):
+    events = [(0.5, 1.5, 200, 300, 200, 40, 255), (2.0, 2.8, 100, 20, 60, 30, 128)]
+    path = pgs.sup(luma.folder / "a.sup", (640, 360), events)
+    outcome = luma.ok("subtitles", clips["plain.mp4"], path, action="burn", **FAST)
+    assert shown(outcome.path) == SHOWN
+    for number, (_, _, x, y, width, height, alpha) in zip((20, 60), events):
+        wanted = (x / 640, y / 360, (x + width) / 640, (y + height) / 360)
+        assert all(abs(a - b) < 0.015 for a, b in zip(area(outcome.path, number), wanted))
+        level = max(pictures(outcome.path)[2][number])
+        assert level > 225 if alpha == 255 else 130 < level < 180
+    luma.fails("invalid_option", "subtitles", clips["plain.mp4"], path, action="burn",
+               style={"size": 10})
+    outcome = luma.fails("no_such_stream", "subtitles", path, action="extract")
+    assert "pictures" in outcome.error["message"] and "burned" in outcome.error["message"]
+    luma.fails("invalid_option", "subtitles", clips["plain.mp4"], path, action="embed")
+    outcome = luma.ok("subtitles", clips["hdr.mkv"], path, action="embed")
+    assert facts.probe(outcome.path).of("subtitle")[0].codec == "hdmv_pgs_subtitle"
+
+
+@pytest.mark.parametrize("codec", ["dvdsub", "dvbsub"])
+def test_other_pictures(luma, clips, codec):
+    """ffmpeg moves the first to 0 when it writes them anew."""
+    events = [(0.5, 1.5, 200, 300, 200, 40, 255), (2.0, 2.8, 100, 20, 60, 30, 255)]
+    source = pgs.sup(luma.folder / "a.sup", (640, 360), events)
+    path = luma.folder / "a.mkv"
+    facts.ffmpeg("-i", clips["plain.mp4"], "-fix_sub_duration", "-i", source, "-map", "0", "-map",
+                 "1", "-c:v", "copy", "-c:s", codec, path)
+    outcome = luma.ok("subtitles", path, action="burn", **FAST)
+    assert shown(outcome.path) == [(0, 24), (38, 57)]
+    wanted = (200 / 640, 300 / 360, 400 / 640, 340 / 360)
+    assert all(abs(a - b) < 0.015 for a, b in zip(area(outcome.path, 10), wanted))
+
+
+ABSURD = [r"{\fs1e9}x", r"{\fscx1e12\fscy1e12}x", r"{\blur1e9\be1000000}x", r"{\bord1e9}x",
+          r"{\p1}m 0 0 l 1e9 0 1e9 1e9 0 1e9{\p0}", r"{\pos(1e300,-1e300)}x", r"{\frz1e30\fax1e9}x",
+          r"{\t(0,1,1e9,\fs1e9)}x", r"{\clip(-1e9,-1e9,1e9,1e9)}x", "{" * 5000, r"\N" * 3000,
+          r"{\k999999999999}x", "x" * 20000]
+
+
+def test_absurd_values(luma, clips):
+    head = as_ass(luma, SRT.format("one", "two")).split("Dialogue:")[0]
+    head = head.replace("PlayResX: 384", "PlayResX: 2147483647").replace("Arial,16", "Arial,99999")
+    lines = "".join(f"Dialogue: 0,0:00:00.{n:02},0:00:00.{n + 4:02},Default,,0,0,0,,{text}\n"
+                    for n, text in enumerate(ABSURD))
+    lines += "Dialogue: -99999999999,9:59:59.99,0:00:00.00,Default,,1e9,-1e9,0,,back\n"
+    path = written(luma, "absurd.ass", head + lines)
+    short = luma.folder / "short.mp4"
+    facts.ffmpeg("-i", clips["plain.mp4"], "-t", "0.2", "-c", "copy", short)
+    outcome = luma.run("subtitles", short, path, action="burn", **FAST)
+    assert outcome.status == 0 or outcome.code, outcome.document
+
+
+def test_damaged_pictures(luma, clips):
+    path = pgs.sup(luma.folder / "a.sup", (640, 360), [(0.5, 1.5, 200, 300, 200, 40, 255)])
+    whole = open(path, "rb").read()
+    for number in range(4):
+        damaged = bytearray(whole)
+        for place in range(13 + number, len(whole), 23 + 7 * number):
+            damaged[place] ^= 0x5A
+        path = luma.folder / f"damaged{number}.sup"
+        path.write_bytes(bytes(damaged))
+        outcome = luma.run("subtitles", clips["plain.mp4"], path, action="burn", **FAST)
+        assert outcome.status == 0 or outcome.code, outcome.document
+
+
+@needs_media
+def test_burn_real(luma):
+    outcome = luma.ok("subtitles", MEDIA / "ass-subs.mkv", action="burn", **FAST)
+    assert facts.similarity(outcome.path, MEDIA / "ass-subs.mkv") < 0.99
+    assert abs(facts.span(outcome.path, "v:0")
+               - facts.span(MEDIA / "ass-subs.mkv", "v:0")) < 0.05
+    outcome = luma.ok("subtitles", MEDIA / "nasa-2video-2audio-2subs.mp4", action="burn", track=2,
+                      **FAST)
+    assert len(facts.probe(outcome.path).of("video")) == 2
+    assert len(facts.probe(outcome.path).of("subtitle")) == 1
 
 
 @needs_media
