@@ -130,6 +130,17 @@ static void test_tables_by_filter(void **state)
                  "[320.0,240.0,50]");
 }
 
+static void test_each_frame(void **state)
+{
+    (void)state;
+    assert_value("local m = av.measure(source.video:signalstats(), { each = true })\n"
+                 "local last = m.each[#m.each]\n"
+                 "return { #m.each, last.time, last.signalstats.yavg == m.signalstats.yavg }",
+                 "[50,1.96,true]");
+    assert_value("return { av.measure(source.video:signalstats(), { each = false }).each == nil }",
+                 "[true]");
+}
+
 static void test_lists_of_intervals(void **state)
 {
     (void)state;
@@ -177,6 +188,8 @@ static void test_failures(void **state)
         {"av.measure()", ERROR_SCRIPT, "a stream expected"},
         {"av.measure(source)", ERROR_SCRIPT, "a stream expected"},
         {"av.measure(av.source('anullsrc'))", ERROR_SCRIPT, "never end"},
+        {"av.measure(source.video, {every = 1})", ERROR_SCRIPT, "'each' only"},
+        {"av.measure(source.video, 1)", ERROR_SCRIPT, "table expected"},
         {"av.measre(source.audio)", ERROR_SCRIPT, "did you mean 'measure'?"},
     };
     struct operation_outcome outcome;
@@ -201,9 +214,8 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables_by_filter),
-        cmocka_unit_test(test_lists_of_intervals),
-        cmocka_unit_test(test_permission_and_progress),
+        cmocka_unit_test(test_tables_by_filter),   cmocka_unit_test(test_each_frame),
+        cmocka_unit_test(test_lists_of_intervals), cmocka_unit_test(test_permission_and_progress),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, make_world, remove_world);
