@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 
+import pgs
 from facts import ffmpeg
 
 PICTURE = "testsrc2=size={size}:rate={rate}:duration={seconds}"
@@ -210,6 +211,18 @@ def scenes_mp4(_clips, path):
            "-sc_threshold", "0", path)
 
 
+def words_srt(clips, path):
+    clips.helper(os.path.basename(path), SUBTITLES)
+
+
+def bitmap_mkv(clips, path):
+    """Subtitles that are pictures."""
+    pictures = str(clips.folder / "pictures.sup")
+    pgs.sup(pictures, (160, 120), [(0.2, 0.8, 40, 90, 80, 20, 255)])
+    ffmpeg(*picture("160x120", 25, 1), "-i", pictures, "-map", "0", "-map", "1", "-c:v", "libx264",
+           "-preset", "ultrafast", "-c:s", "copy", "-metadata:s:s:0", "language=eng", path)
+
+
 def web_webm(_clips, path):
     ffmpeg(*picture("160x120", 25, 1), *tone(1), "-c:v", "libvpx-vp9", "-deadline", "realtime",
            "-cpu-used", "8", "-c:a", "libopus", "-metadata:s:a:0", "language=eng", path)
@@ -265,6 +278,8 @@ MAKERS = {
     "truncated.mkv": truncated_mkv,
     "truncated.mp4": truncated_mp4,
     "scenes.mp4": scenes_mp4,
+    "words.srt": words_srt,
+    "bitmap.mkv": bitmap_mkv,
     "web.webm": web_webm,
     "old.avi": old_avi,
     "studio.mov": studio_mov,
