@@ -3,9 +3,11 @@
 
     tests/protocol/soak.py [--connections 200] [--jobs 20] [--rounds 1]
 
-against LUMAD_BIN (else build/bin/lumad; sanitizers keep freed memory, so a release build). Prints
-jobs a second and the server's memory, descriptors and threads as they develop. Exit status 1 if a
-job failed or the memory grew by more than 2 MiB from the first thousand jobs to the last.
+against LUMAD_BIN (else build/bin/lumad; sanitizers keep freed memory, so a release build). Results
+are kept for 5 s and records for 10, so that both come and go while it runs. Prints jobs a second and
+the server's memory, descriptors, threads, files and journal as they develop. Exit status 1 if a job
+failed, the memory grew by more than 2 MiB from the first thousand jobs to the last, or something is
+left when all has expired.
 """
 
 import argparse
@@ -71,7 +73,16 @@ class Soak:
     def tell(self, start, memory):
         print(f"{self.done:>6} jobs  {self.done / (time.monotonic() - start):6.1f} a second  "
               f"{memory / 2**20:7.1f} MiB  {self.server.descriptors()} descriptors  "
-              f"{self.server.threads()} threads", flush=True)
+              f"{self.server.threads()} threads  {len(self.files())} files  "
+              f"{self.journal() / 2**20:.1f} MiB journal", flush=True)
+
+    def files(self):
+        return [name for _, _, names in os.walk(os.path.join(self.server.data, "jobs"))
+                for name in names]
+
+    def journal(self):
+        return sum(os.path.getsize(os.path.join(self.server.data, name))
+                   for name in os.listdir(self.server.data) if name.startswith("journal.db"))
 
 
 def main():
@@ -82,11 +93,19 @@ def main():
     wanted = parser.parse_args()
     binary = os.environ.get("LUMAD_BIN", os.path.join(ROOT, "build/bin/lumad"))
     with tempfile.TemporaryDirectory(prefix="luma-soak-") as folder:
-        server = Server(binary, os.path.join(folder, "server"))
+        server = Server(binary, os.path.join(folder, "server"), LUMA_RESULT_TTL="5s",
+                        LUMA_RECORD_TTL="10s")
         soak = Soak(server, make_clip(folder))
         samples = []
         for _ in range(wanted.rounds):
             samples += soak.run(wanted.connections, wanted.jobs)
+        start = time.monotonic()
+        while left := os.listdir(os.path.join(server.data, "jobs")):
+            if time.monotonic() > start + 30:
+                soak.failures.append(f"{len(left)} folders are left")
+                break
+            time.sleep(0.5)
+        soak.tell(start, server.memory())
         server.stop()
     for failure in soak.failures:
         print(failure)
