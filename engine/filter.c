@@ -13,10 +13,12 @@
 #include <libavfilter/buffersrc.h>
 #include <libavutil/avutil.h>
 #include <libavutil/channel_layout.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/asset.h"
 #include "engine/compat.h"
 #include "engine/pipeline_internal.h"
 
@@ -116,6 +118,7 @@ static int create_node(struct filter *filter, struct filter_node *entry)
     const struct plan_node *node = plan_of(filter)->nodes[entry->node];
     struct error *e = error_of(filter);
     char name[32];
+    char file[PATH_MAX]; /* no filter reads more than one asset */
     snprintf(name, sizeof name, "%s %d", node->filter->name, entry->node);
     entry->context = avfilter_graph_alloc_filter(filter->graph, node->filter, name);
     const char **options = calloc((size_t)node->settings.count * 2 + 1, sizeof *options);
@@ -125,6 +128,13 @@ static int create_node(struct filter *filter, struct filter_node *entry)
     for (int i = 0; code == 0 && i < node->settings.count; i++) {
         options[2 * i] = node->settings.list[i].name;
         options[2 * i + 1] = node->settings.list[i].value;
+        const char *asset = asset_allowed(node->filter->name, options[2 * i])
+                                ? asset_name(options[2 * i + 1])
+                                : NULL;
+        if (asset) {
+            code = asset_path(plan_of(filter)->assets, asset, file, sizeof file, e);
+            options[2 * i + 1] = file;
+        }
     }
     if (code == 0)
         code = graph_init_filter(entry->context, options, e);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/asset.h"
 #include "engine/introspect_internal.h"
 #include "engine/policy.h"
 
@@ -189,7 +190,8 @@ int introspect_positional(const AVFilter *filter, const char *names[4])
             continue;
         }
         offset = option->offset;
-        if (policy_filter_option(filter->name, option->name, "", NULL)) {
+        bool reads = !strcmp(option->name, "file") && asset_allowed(filter->name, option->name);
+        if (reads || policy_filter_option(filter->name, option->name, "", NULL)) {
             names[count++] = option->name;
         }
     }

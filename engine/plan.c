@@ -28,6 +28,18 @@ struct plan *plan_create(const struct policy_limits *limits)
     return plan;
 }
 
+int plan_set_assets(struct plan *plan, const char *folder, struct error *e)
+{
+    free(plan->assets);
+    plan->assets = folder ? strdup(folder) : NULL;
+    return folder && !plan->assets ? plan_out_of_memory(e) : 0;
+}
+
+const char *plan_assets(const struct plan *plan)
+{
+    return plan->assets;
+}
+
 void plan_node_free(struct plan_node *node)
 {
     if (!node) {
@@ -74,6 +86,7 @@ void plan_destroy(struct plan **plan)
     for (int i = 0; i < (*plan)->file_count; i++) {
         file_destroy((*plan)->files[i]);
     }
+    free((*plan)->assets);
     free((*plan)->nodes);
     free((*plan)->files);
     free(*plan);

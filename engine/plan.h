@@ -78,6 +78,10 @@ struct plan_option {
 struct plan *plan_create(const struct policy_limits *limits);
 void plan_destroy(struct plan **plan);
 
+/* The folder of the assets that filters' options may name (asset.h); copied. NULL: none. */
+int plan_set_assets(struct plan *plan, const char *folder, struct error *e);
+const char *plan_assets(const struct plan *plan);
+
 /* Opens and probes a file. The path is for opening only; label is what messages and default
  * output names use. cancel (may be NULL) must outlive the plan. */
 int plan_add_input(struct plan *plan, const char *path, const char *label, atomic_int *cancel,

@@ -5,11 +5,13 @@
 #include <libavfilter/avfilter.h>
 #include <libavutil/dict.h>
 #include <libavutil/opt.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/asset.h"
 #include "engine/introspect_internal.h"
 #include "engine/plan_build.h"
 #include "engine/policy_internal.h"
@@ -67,8 +69,9 @@ int plan_refuse_value(struct error *e, const char *what, const char *path,
 
 /* Options of objects that the filter only makes while it is initialised are kept for that. */
 static int set_option(AVFilterContext *context, const struct plan_option *option,
-                      AVDictionary **later, struct error *e)
+                      const char *assets, AVDictionary **later, struct error *e)
 {
+    char file[PATH_MAX];
     const AVFilter *filter = context->filter;
     char path[160];
     snprintf(path, sizeof path, "%s.%s", filter->name, option->name);
@@ -77,9 +80,19 @@ static int set_option(AVFilterContext *context, const struct plan_option *option
         error_place(e, path, NULL, NULL);
         return ERROR_INVALID_OPTION;
     }
-    int averror = av_opt_set(context, option->name, option->value, AV_OPT_SEARCH_CHILDREN);
+    const char *value = option->value;
+    const char *asset = asset_allowed(filter->name, option->name) ? asset_name(value) : NULL;
+    if (asset) {
+        int code = asset_path(assets, asset, file, sizeof file, e);
+        if (code < 0) {
+            error_place(e, path, NULL, NULL);
+            return code;
+        }
+        value = file;
+    }
+    int averror = av_opt_set(context, option->name, value, AV_OPT_SEARCH_CHILDREN);
     if (averror == AVERROR_OPTION_NOT_FOUND) {
-        averror = av_dict_set(later, option->name, option->value, 0);
+        averror = av_dict_set(later, option->name, value, 0);
     }
     if (averror < 0) {
         char what[96];
@@ -151,7 +164,7 @@ static int initialise(AVFilterContext *context, AVDictionary **later, struct err
 }
 
 int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
-                     const struct plan_settings *settings, const struct policy_limits *limits,
+                     const struct plan_settings *settings, const struct plan *plan,
                      AVFilterContext **context, struct error *e)
 {
     AVDictionary *later = NULL;
@@ -162,10 +175,10 @@ int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *n
     }
     int code = 0;
     for (int i = 0; code >= 0 && i < settings->count; i++) {
-        code = set_option(made, &settings->list[i], &later, e);
+        code = set_option(made, &settings->list[i], plan->assets, &later, e);
     }
     if (code >= 0) {
-        code = check_bounds(made, limits, e);
+        code = check_bounds(made, &plan->limits, e);
     }
     if (code >= 0) {
         code = initialise(made, &later, e);
@@ -322,7 +335,7 @@ int plan_add_filter(struct plan *plan, const char *filter, const struct plan_edg
     }
     graph->nb_threads = 1;
     AVFilterContext *context = NULL;
-    code = plan_filter_open(graph, known, known->name, &node->settings, &plan->limits, &context, e);
+    code = plan_filter_open(graph, known, known->name, &node->settings, plan, &context, e);
     if (code >= 0) {
         code = check_pads(plan, context, node, e);
     }

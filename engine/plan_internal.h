@@ -87,6 +87,7 @@ struct plan {
     struct plan_file **files;
     int file_count;
     struct policy_limits limits;
+    char *assets; /* folder; NULL: there are none */
 };
 
 /* The value of a setting, or NULL. */
@@ -98,7 +99,7 @@ bool plan_two_passes(const struct plan_node *node);
 /* Allocates a filter in a graph, sets its options one by one with av_opt_set() under the policy,
  * and initialises it. For a node of a plan it has succeeded before. */
 int plan_filter_open(AVFilterGraph *graph, const AVFilter *filter, const char *name,
-                     const struct plan_settings *settings, const struct policy_limits *limits,
+                     const struct plan_settings *settings, const struct plan *plan,
                      AVFilterContext **context, struct error *e);
 
 /* How much passes over an edge, as far as it can be known before the run: seconds, pictures and

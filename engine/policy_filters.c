@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/asset.h"
 #include "engine/policy_internal.h"
 
 /* FFmpeg 5.1 to 7.1 */
@@ -215,9 +216,14 @@ static bool option_refused(const char *filter, const char *option)
 bool policy_filter_option(const char *filter, const char *option, const char *value,
                           struct error *e)
 {
+    if (asset_name(value) && asset_allowed(filter, option)) {
+        return true;
+    }
     if (option_refused(filter, option)) {
         error_set(e, ERROR_INVALID_OPTION,
-                  "option '%s' of filter '%s' is refused: it names a file, device or plugin",
+                  asset_allowed(filter, option)
+                      ? "option '%s' of filter '%s' takes an asset, not the name of a file"
+                      : "option '%s' of filter '%s' is refused: it names a file, device or plugin",
                   option, filter);
         error_place(e, option, value, NULL);
         return false;

@@ -55,6 +55,7 @@ void bind_open(lua_State *L)
     bind_open_job(L);
     bind_open_output(L);
     bind_open_measure(L);
+    bind_open_asset(L);
     bind_open_chapters(L);
     bind_open_cut(L);
     bind_open_av(L);

@@ -88,6 +88,14 @@ bool bind_options_have(const struct bind_options *options, const char *name);
 /* Seconds from a number or a text like "1:30"; raises. */
 double bind_check_time(lua_State *L, int index);
 
+/* ---- assets, bind_asset.c ---- */
+
+/* av.asset(name): a file of the operators' that an option of a filter may name. */
+int bind_asset(lua_State *L);
+void bind_open_asset(lua_State *L);
+/* What stands for it in an option; NULL if the value at the index is no asset. */
+const char *bind_test_asset(lua_State *L, int index);
+
 /* ---- inputs, bind_media.c ---- */
 
 struct bind_input {

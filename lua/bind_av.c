@@ -257,9 +257,9 @@ static int av_index(lua_State *L)
         const char *name;
         void (*push)(lua_State *L);
     } made[] = {{"formats", push_formats}, {"encoders", push_encoders}, {"filters", push_filters}};
-    static const char *const names[] = {"can_copy", "concat",   "encoders", "explain",
-                                        "filters",  "formats",  "holds",    "measure",
-                                        "null",     "sequence", "source",   NULL};
+    static const char *const names[] = {"asset",    "can_copy", "concat", "encoders", "explain",
+                                        "filters",  "formats",  "holds",  "measure",  "null",
+                                        "sequence", "source",   NULL};
     const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
     char hint[96];
 
@@ -279,10 +279,9 @@ static int av_index(lua_State *L)
 void bind_open_av(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"can_copy", av_can_copy},   {"holds", av_holds},
-        {"concat", av_concat},       {"source", av_source},
-        {"explain", av_explain},     {"measure", bind_measure},
-        {"sequence", bind_sequence}, {NULL, NULL},
+        {"asset", bind_asset},     {"can_copy", av_can_copy},   {"holds", av_holds},
+        {"concat", av_concat},     {"source", av_source},       {"explain", av_explain},
+        {"measure", bind_measure}, {"sequence", bind_sequence}, {NULL, NULL},
     };
     static const luaL_Reg text[] = {{"__gc", text_free}, {NULL, NULL}};
 

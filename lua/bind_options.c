@@ -74,6 +74,12 @@ static void push_value(lua_State *L, int index, const char *name, const char *wh
         lua_pushvalue(L, index);
         return;
     }
+    case LUA_TUSERDATA:
+        if (bind_test_asset(L, index)) {
+            lua_pushstring(L, bind_test_asset(L, index));
+            return;
+        }
+        /* fall through */
     default:
         luaL_error(L, "option '%s' of %s must be a number, text, true or false, not a %s", name,
                    what, luaL_typename(L, index));

@@ -186,6 +186,10 @@ static int open_inputs(struct job *job)
     if (!job->plan) {
         return error_set(&outcome->error, ERROR_OUT_OF_MEMORY, "out of memory");
     }
+    int code = plan_set_assets(job->plan, request->assets, &outcome->error);
+    if (code < 0) {
+        return code;
+    }
     for (int i = 0; i < request->input_count; i++) {
         const struct operation_input *input = &request->inputs[i];
         bool named = input->label && *input->label;

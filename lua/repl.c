@@ -181,7 +181,10 @@ static int start(struct repl *repl, struct error *e)
     if (!repl->plan || !repl->bind.notes) {
         return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory");
     }
-    int code = sandbox_create(&repl->sandbox, &settings, e);
+    int code = plan_set_assets(repl->plan, repl->settings.assets, e);
+    if (code == 0) {
+        code = sandbox_create(&repl->sandbox, &settings, e);
+    }
     if (code) {
         return code;
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/asset.h"
 #include "engine/introspect_internal.h"
 #include "engine/policy.h"
 
@@ -83,7 +84,8 @@ static int own_order(const AVFilter *filter, const char *names[4])
             continue;
         }
         offset = option->offset;
-        if (policy_filter_option(filter->name, option->name, "", NULL)) {
+        bool reads = !strcmp(option->name, "file") && asset_allowed(filter->name, option->name);
+        if (reads || policy_filter_option(filter->name, option->name, "", NULL)) {
             names[count++] = option->name;
         }
     }
@@ -104,6 +106,7 @@ static void positional_order_is_that_of_5_1(void **state)
         {"setpts", {"expr"}},
         {"volume", {"volume", "precision", "eval", "replaygain"}},
         {"drawtext", {"text", "fontcolor", "fontcolor_expr", "boxcolor"}},
+        {"lut3d", {"file", "clut", "interp"}},
         {"null", {NULL}},
     };
     for (size_t i = 0; i < COUNT(documented); i++) {

@@ -282,8 +282,8 @@ static void every_filter_opens_or_explains(void **state)
         struct error e = {0};
         AVFilterGraph *graph = avfilter_graph_alloc();
         AVFilterContext *context = NULL;
-        int code = plan_filter_open(graph, avfilter_get_by_name(names[i]), "x", &none,
-                                    &plan->limits, &context, &e);
+        int code =
+            plan_filter_open(graph, avfilter_get_by_name(names[i]), "x", &none, plan, &context, &e);
         if (code < 0 ? code != ERROR_INVALID_OPTION || !e.message[0] || !e.path[0] : !context) {
             fail_msg("%s: %d, '%s'", names[i], code, e.message);
         }
@@ -305,8 +305,7 @@ static void values_are_never_graphs(void **state)
     AVFilterContext *context = NULL;
     const struct plan_node *node = plan->nodes[text];
     assert_int_equal(
-        plan_filter_open(graph, node->filter, "x", &node->settings, &plan->limits, &context, &e),
-        0);
+        plan_filter_open(graph, node->filter, "x", &node->settings, plan, &context, &e), 0);
     assert_int_equal(graph->nb_filters, 1);
     avfilter_graph_free(&graph);
 }
