@@ -33,8 +33,10 @@ void encode_join_context(struct encode *encode)
     if (encode->leader->frame_rate.num > 0)
         codec->framerate = encode_constant_rate(encode, encode->leader->frame_rate);
     codec->flags &= ~AV_CODEC_FLAG_GLOBAL_HEADER;
+    /* Sets that are numbered go into the track's header. */
+    if (leader->codec_id == AV_CODEC_ID_H264 || leader->codec_id == AV_CODEC_ID_HEVC)
+        codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     if (leader->codec_id == AV_CODEC_ID_H264) {
-        codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER; /* its sets go into the track's header */
         codec->level = leader->level > 0 ? leader->level : codec->level;
     }
     /* What an encoder of MPEG-4 says of itself switches decoders to its habits. */
@@ -102,6 +104,20 @@ static int x264_options(const struct encode *encode, AVDictionary **options)
     return code;
 }
 
+/* Slices that hevc_ids.h can renumber. */
+static int x265_options(const struct encode *encode, AVDictionary **options)
+{
+    const AVCodecParameters *leader = encode->leader->parameters;
+    char params[256];
+    snprintf(params, sizeof params,
+             "open-gop=0:wpp=0:slices=1:weightp=0:weightb=0:scaling-list=off:repeat-headers=0:"
+             "annexb=1:aud=0:hrd=0:info=0%s",
+             leader->video_delay == 0   ? ":bframes=0"
+             : leader->video_delay == 1 ? ":b-pyramid=0"
+                                        : "");
+    return add_params(options, "x265-params", params);
+}
+
 int encode_join_options(struct encode *encode, AVDictionary **options)
 {
     const AVCodecParameters *leader = encode->leader->parameters;
@@ -113,6 +129,8 @@ int encode_join_options(struct encode *encode, AVDictionary **options)
         code = av_dict_set(options, followed[i], NULL, 0);
     if (code >= 0 && leader->codec_id == AV_CODEC_ID_H264)
         code = x264_options(encode, options);
+    if (code >= 0 && leader->codec_id == AV_CODEC_ID_HEVC)
+        code = x265_options(encode, options);
     /* Decoding may not run further ahead than for what is copied; nor, in older codecs, less, since
      * their headers say whether it does, and a decoder that changes over shows a picture twice. */
     if (code >= 0 && leader->video_delay == 0)

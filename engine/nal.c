@@ -150,6 +150,18 @@ unsigned nal_golomb(struct nal_bits *bits)
     return (1U << zeros) - 1 + nal_fixed(bits, zeros);
 }
 
+void nal_skip_profile(struct nal_bits *bits, unsigned layers)
+{
+    unsigned flags[8] = {0};
+    bits->at += 96;
+    for (unsigned i = 0; i < layers; i++)
+        flags[i] = nal_fixed(bits, 2);
+    if (layers > 0)
+        bits->at += 2 * (size_t)(8 - layers);
+    for (unsigned i = 0; i < layers; i++)
+        bits->at += (flags[i] & 2 ? 88U : 0U) + (flags[i] & 1 ? 8U : 0U);
+}
+
 int nal_unescape(const struct nal_unit *unit, struct nal_bytes *plain)
 {
     size_t from = 0;
@@ -206,19 +218,6 @@ static void mark(bool used[NAL_IDS], unsigned id)
         used[id] = true;
 }
 
-/* Past profile_tier_level() (H.265, 7.3.3). */
-static void skip_profile(struct nal_bits *bits, unsigned layers)
-{
-    unsigned flags[8] = {0};
-    bits->at += 96;
-    for (unsigned i = 0; i < layers; i++)
-        flags[i] = nal_fixed(bits, 2);
-    if (layers > 0)
-        bits->at += 2 * (size_t)(8 - layers);
-    for (unsigned i = 0; i < layers; i++)
-        bits->at += (flags[i] & 2 ? 88U : 0U) + (flags[i] & 1 ? 8U : 0U);
-}
-
 static void mark_unit(enum AVCodecID codec, const struct nal_unit *unit, void *opaque)
 {
     struct nal_bytes plain = {0};
@@ -241,7 +240,7 @@ static void mark_unit(enum AVCodecID codec, const struct nal_unit *unit, void *o
             bits.at += 4;
             unsigned layers = nal_fixed(&bits, 3);
             bits.at++;
-            skip_profile(&bits, layers);
+            nal_skip_profile(&bits, layers);
             mark(opaque, nal_golomb(&bits));
             break;
         }
@@ -338,22 +337,27 @@ static int build_avcc(const AVCodecParameters *parameters, const struct nal_byte
 static int build_hvcc(const AVCodecParameters *parameters, const struct nal_bytes *sets,
                       struct nal_bytes *out)
 {
-    static const uint8_t types[] = {NAL_HEVC_VPS, NAL_HEVC_SPS, NAL_HEVC_PPS};
-    uint8_t arrays = 3;
+    static const uint8_t types[] = {NAL_HEVC_VPS, NAL_HEVC_SPS, NAL_HEVC_PPS, NAL_HEVC_SEI};
+    uint8_t arrays = 0;
     if (parameters->extradata_size < 23)
         return AVERROR_INVALIDDATA;
     nal_put(out, parameters->extradata, 22);
     nal_put(out, &arrays, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         struct nal_bytes units = {0};
         int count = gather(parameters, sets, types[i], &units);
         uint8_t head[3] = {0x80 | types[i]}; /* complete: none of them comes in the packets */
         AV_WB16(head + 1, (uint16_t)count);
-        nal_put(out, head, sizeof head);
-        nal_put(out, units.data, units.size);
+        if (count > 0) {
+            arrays++;
+            nal_put(out, head, sizeof head);
+            nal_put(out, units.data, units.size);
+        }
         out->failed |= units.failed;
         nal_bytes_finish(&units);
     }
+    if (!out->failed)
+        out->data[22] = arrays;
     return 0;
 }
 

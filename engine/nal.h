@@ -16,11 +16,12 @@ enum {
     NAL_H264_IDR = 5,
     NAL_H264_SPS = 7,
     NAL_H264_PPS = 8,
+    NAL_HEVC_BLA_ALONE = 18, /* BLA_N_LP */
     NAL_HEVC_CRA = 21,
     NAL_HEVC_VPS = 32,
     NAL_HEVC_SPS = 33,
     NAL_HEVC_PPS = 34,
-    NAL_HEVC_EOS = 36,
+    NAL_HEVC_SEI = 39,
 };
 
 struct nal_unit {
@@ -66,6 +67,8 @@ struct nal_bits {
 unsigned nal_bit(struct nal_bits *bits);
 unsigned nal_fixed(struct nal_bits *bits, int count); /* at most 32 */
 unsigned nal_golomb(struct nal_bits *bits);           /* ue(v) */
+/* Past profile_tier_level() with so many sub-layers beside the first (H.265, 7.3.3). */
+void nal_skip_profile(struct nal_bits *bits, unsigned layers);
 /* A unit's payload without its emulation prevention bytes; av_malloc'ed. */
 int nal_unescape(const struct nal_unit *unit, struct nal_bytes *plain);
 

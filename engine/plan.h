@@ -147,19 +147,22 @@ struct plan_segment {
 };
 
 /* One track out of segments, each of which begins where the one before ends; every segment's own
- * time 0 (of a range: its start) is its beginning. They are of one kind, and either
+ * time 0 (of a range: its start) is its beginning. They are of one kind, and either frames or
+ * packets.
  *
- *  - frames (or streams of inputs, which are then decoded): the sequence is frames, to be filtered
- *    or encoded as a whole. Sound that ends before its segment's duration is followed by silence,
- *    of pictures the last is held; what is longer is cut. So tracks whose segments have the same
- *    durations stay in step, to the sample. Or
+ * Frames (or streams of inputs, which are then decoded): the sequence is frames, to be filtered or
+ * encoded as a whole. Sound that ends before its segment's duration is followed by silence, of
+ * pictures the last is held; what is longer is cut. So tracks whose segments have the same
+ * durations stay in step, to the sample.
  *
- *  - packets, from copy and encode nodes of one codec: the sequence is packets, for an output. Of a
- *    copied range of video come exactly the packets shown in it: its start is the time of a
- * keyframe, whose leading pictures are left out, and it ends with the first packet that is shown at
- * its stop or later. Copied sound is cut to the packet, at most half a packet off, and never adds
- *    up. Video may mix both: where that can't be joined so that a decoder doesn't notice, it is
- *    refused with the reason. Sound may not, since an encoder begins with silence of its own.
+ * Packets, from copy and encode nodes of one codec: the sequence is packets, for an output. Of a
+ * copied range of video come exactly the packets shown in it: its start is the time of a keyframe,
+ * whose leading pictures are left out, and it ends with the first packet that is shown at its stop
+ * or later. They are the input's own, bit for bit, except that behind other segments the first of
+ * MPEG-4 may have the stream's header put in front, and the first of an open group of HEVC says
+ * that coding begins anew. Copied sound is cut to the packet, at most half a packet off, which
+ * never adds up. Video may mix both: where that can't be joined so that a decoder doesn't notice,
+ * it is refused with the reason. Sound may not, since an encoder begins with silence of its own.
  *
  * Inputs are opened when their segment is due and closed behind it. The list is copied. */
 int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, int count,

@@ -31,9 +31,13 @@ static const struct {
     enum AVCodecID codec;
     const char *encoders;
 } joinable[] = {
-    {AV_CODEC_ID_H264, "libx264"},   {AV_CODEC_ID_MPEG4, "mpeg4"},
-    {AV_CODEC_ID_VP9, "libvpx-vp9"}, {AV_CODEC_ID_MPEG2VIDEO, "mpeg2video"},
-    {AV_CODEC_ID_VP8, "libvpx"},     {AV_CODEC_ID_AV1, "libsvtav1 libaom-av1 librav1e"},
+    {AV_CODEC_ID_H264, "libx264"},
+    {AV_CODEC_ID_HEVC, "libx265"},
+    {AV_CODEC_ID_MPEG4, "mpeg4"},
+    {AV_CODEC_ID_VP9, "libvpx-vp9"},
+    {AV_CODEC_ID_MPEG2VIDEO, "mpeg2video"},
+    {AV_CODEC_ID_VP8, "libvpx"},
+    {AV_CODEC_ID_AV1, "libsvtav1 libaom-av1 librav1e"},
 };
 
 static int refuse(struct error *e, int number, const char *reason)
@@ -89,16 +93,19 @@ static const char *unlike(const struct media_stream *stream, const AVCodec *enco
     if (!encoder_takes(encoder, stream->pixel_format)) {
         return "the encoder doesn't take its pixel format";
     }
-    if (parameters->codec_id == AV_CODEC_ID_H264) {
-        if (stream->interlaced) {
-            return "it is interlaced";
-        }
-        if (!makes_profile(parameters->profile)) {
-            return "the encoder doesn't make its profile";
-        }
-        if (parameters->extradata_size <= 0) {
-            return "it has no header";
-        }
+    if (stream->color.dolby_vision) {
+        return "it is Dolby Vision, which the encoder doesn't make";
+    }
+    bool numbered =
+        parameters->codec_id == AV_CODEC_ID_H264 || parameters->codec_id == AV_CODEC_ID_HEVC;
+    if (numbered && stream->interlaced) {
+        return "it is interlaced";
+    }
+    if (numbered && parameters->extradata_size <= 0) {
+        return "it has no header";
+    }
+    if (parameters->codec_id == AV_CODEC_ID_H264 && !makes_profile(parameters->profile)) {
+        return "the encoder doesn't make its profile";
     }
     return NULL;
 }

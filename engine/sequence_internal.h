@@ -15,6 +15,7 @@
 #ifndef LUMA_ENGINE_SEQUENCE_INTERNAL_H
 #define LUMA_ENGINE_SEQUENCE_INTERNAL_H
 
+#include "engine/hevc_ids.h"
 #include "engine/nal.h"
 #include "engine/pipeline_internal.h"
 
@@ -48,10 +49,11 @@ struct sequence {
     int64_t shown[REORDER_MOST + 1]; /* of the latest packets, ascending, on the track's clock */
     int shown_count;
     int64_t last_dts;
+    int prefix; /* of NAL units, in H.264 and HEVC */
 
     /* packets, some of which are encoded (the node has a join) */
-    int prefix;                     /* of the track's NAL units */
     struct nal_bytes sets[NAL_IDS]; /* of encoders, by their number */
+    struct hevc_ids ids[NAL_IDS];   /* of HEVC: how they get that number */
 };
 
 /* Runs the segment that is due to its end. 0 or an error code, also when the run was aborted. */
@@ -73,7 +75,7 @@ int sequence_open(struct sequence *sequence, const struct track_format *format,
 bool sequence_is_turned(const struct sequence *sequence);
 /* With a join, before the first segment. */
 int sequence_join_open(struct sequence *sequence, struct error *e);
-/* Makes a packet fit to the track. */
+/* Makes a packet of video fit to the track. */
 int sequence_join_packet(struct sequence *sequence, bool copied, AVPacket *packet, struct error *e);
 
 /* Fills with held pictures or silence up to a time. */

@@ -46,6 +46,7 @@ int sequence_open(struct sequence *sequence, const struct track_format *format,
     if (code < 0)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a track");
     sequence->format.stream->time_base = sequence->node->time_base;
+    sequence->prefix = nal_prefix(sequence->format.stream->codecpar);
     port->format = &sequence->format;
     code = port_send_opened(port);
     sequence->finished |= code == TASK_STOP;
@@ -143,7 +144,7 @@ static int take_video(struct sequence *sequence, bool copied, AVPacket *packet, 
                                   "segment %d is longer than the duration it is given",
                                   sequence->segment + 1);
     }
-    if (sequence->node->join && (code = sequence_join_packet(sequence, copied, packet, e)) < 0)
+    if ((code = sequence_join_packet(sequence, copied, packet, e)) < 0)
         return code;
     time += sequence->zero;
     packet->time_base = sequence->node->time_base;

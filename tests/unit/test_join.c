@@ -44,6 +44,20 @@ static const struct source sources[] = {
      {"crf", "12", "preset", "veryfast"},
      {"mp4", "ts"},
      true},
+    {"hevc.mp4",
+     PICTURES "-c:v libx265 -preset veryfast -x265-params "
+              "log-level=none:keyint=10:min-keyint=10:open-gop=0:scenecut=0 -tag:v hvc1",
+     "hevc",
+     {"crf", "14", "preset", "ultrafast"},
+     {"mp4", "mkv", "ts"},
+     true},
+    {"open.hevc.mkv",
+     PICTURES "-c:v libx265 -preset veryfast -pix_fmt yuv420p10le -x265-params "
+              "log-level=none:keyint=10:min-keyint=10:open-gop=1:scenecut=0:bframes=3",
+     "hevc",
+     {"crf", "14", "preset", "veryfast"},
+     {"mkv", "mov"},
+     true},
     {"mpeg4.mp4",
      PICTURES "-c:v mpeg4 -q:v 2 -g 10 -bf 2 -sc_threshold 1000000000",
      "mpeg4",
@@ -178,7 +192,7 @@ static int count_same(const struct payloads *out, double at, const struct payloa
     return same;
 }
 
-/* Only where MPEG-4 needs its header back may the first packet be a longer one. */
+/* Sometimes the first packet has to be changed. */
 static void check_copied(const struct source *source, const char *format, const char *path,
                          const struct copied *copied)
 {
@@ -188,7 +202,9 @@ static void check_copied(const struct source *source, const char *format, const 
     int count = (int)lrint((copied->stop - copied->start) * RATE);
     int same = count_same(&out, copied->at, &in, copied->start, copied->stop);
     bool repacked = (strstr(source->name, ".ts") != NULL) != (strcmp(format, "ts") == 0);
-    int changed = strcmp(source->codec, "mpeg4") == 0;
+    bool header = strcmp(source->codec, "mpeg4") == 0; /* it comes again */
+    bool open = strncmp(source->name, "open", 4) == 0; /* one byte says that coding begins anew */
+    int changed = header || open ? 1 : 0;
     if (source->ids && repacked) /* start codes have become lengths, or the reverse */
         return;
     if (same < count - changed)
