@@ -79,14 +79,20 @@ static int64_t to_clock(int64_t time, AVRational time_base)
 
 /* ---- video ---- */
 
-static void decode_in_time(struct sequence *sequence, AVPacket *packet, int64_t length)
+/* `decoded` is when the packet's own file decodes it, on the packet's time base, if that is known:
+ * a first keyframe may have pictures behind it that are shown before. */
+static void decode_in_time(struct sequence *sequence, AVPacket *packet, int64_t length,
+                           int64_t decoded)
 {
     int64_t *shown = sequence->shown;
     int delay = sequence->delay;
     if (sequence->shown_count == 0) {
         int64_t step = FFMAX(av_rescale_q(length, SEQUENCE_TIME_BASE, packet->time_base), 1);
+        int64_t first = packet->pts - delay * step;
+        if (decoded != AV_NOPTS_VALUE)
+            first = FFMIN(first, decoded);
         for (int i = 0; i < delay; i++)
-            shown[i] = packet->pts - (delay - i) * step;
+            shown[i] = first + i * step;
         sequence->shown_count = delay;
     }
     int at = sequence->shown_count++;
@@ -147,9 +153,14 @@ static int take_video(struct sequence *sequence, bool copied, AVPacket *packet, 
     if ((code = sequence_join_packet(sequence, copied, packet, e)) < 0)
         return code;
     time += sequence->zero;
+    int64_t decoded = packet->dts;
+    if (decoded != AV_NOPTS_VALUE) {
+        decoded = av_rescale_q(to_clock(decoded, packet->time_base) + sequence->zero,
+                               SEQUENCE_TIME_BASE, sequence->node->time_base);
+    }
     packet->time_base = sequence->node->time_base;
     packet->pts = av_rescale_q(time, SEQUENCE_TIME_BASE, packet->time_base);
-    decode_in_time(sequence, packet, length);
+    decode_in_time(sequence, packet, length, decoded);
     if (packet->dts > packet->pts) {
         return error_set(e, ERROR_CORRUPT_MEDIA,
                          "pictures of segment %d are further out of order than its header says",
