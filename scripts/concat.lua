@@ -36,13 +36,27 @@ local function collector(job)
   }
 end
 
--- The first part that has what `get` looks for, and that.
+-- What `get` finds in the first part in which it finds something.
 local function first_with(parts, get)
   for _, part in ipairs(parts) do
-    if get(part) then
-      return get(part), part
+    local found = get(part)
+    if found then
+      return found
     end
   end
+end
+
+-- The container: what was asked for, else the kind of file that the first with the main stream is,
+-- unless that can't hold what others have.
+local function choose_format(parts, options, reference, sounding)
+  local own = first_with(parts, function(part)
+    return (part.video or not reference) and part.source.family
+  end)
+  if options.format or not reference then
+    return sound.format(parts[1].source, options.format or own)
+  end
+  local holds = av.holds(own, options.video_codec or encoding.video_codec(own))
+  return holds and not (sounding and av.formats[own].audio == "") and own or "mp4"
 end
 
 -- Why the pictures can't be copied; nil if nothing but their own kind speaks against it.
@@ -143,6 +157,7 @@ local function unlike_sound(part, track, reference)
   local stream = part.audios[track]
   return not stream and "there is none"
     or join.unlike(stream, reference)
+    or stream.codec == "flac" and "flac counts its frames"
     or not join.fills(part, track) and "its length is not its file's"
 end
 
@@ -300,9 +315,12 @@ return {
       transition.check(job, parts)
     end
     local reference = first_with(parts, function(part) return part.video end)
-    local _, sounding = first_with(parts, function(part) return part.audios[1] end)
-    local format = reference and encoding.format(job.input, options.format, options.video_codec)
-      or sound.format(job.input, options.format)
+    local sounding = first_with(parts, function(part) return part.audios[1] end)
+    local format = choose_format(parts, options, reference, sounding)
+    if reference and av.formats[format].video == "" then
+      job:note(("video not kept: %s holds none"):format(format))
+      reference = nil
+    end
     local sounds = #parts[1].audios > 0 and #parts[1].audios or sounding and 1 or 0
 
     local output = { format = format }

@@ -136,9 +136,12 @@ function join.picture(reference, options)
     height = shown_height * width / shown_width
   end
   local own = reference.pixel_format or ""
-  local rate = options.fps or reference.frame_rate or 25
+  local rate = reference.frame_rate or 25
+  if reference.variable_frame_rate or rate > 120 then
+    rate = rate > 30 and 60 or 30 -- their mean, or a clock's, is no rate to show anything at
+  end
   return {
-    width = even(width), height = even(height), fps = math.min(rate, 120),
+    width = even(width), height = even(height), fps = options.fps or rate,
     pixel_format = own:match "^yuv4%d%dp1?[02]?l?e?$" and own or "yuv420p",
     color = reference.color or {}, fit = options.fit,
   }
