@@ -120,6 +120,8 @@ local function join_pictures(job, parts, reference, format)
   for number, part in ipairs(parts) do
     unlike[number] = not part.video and "there is none"
       or join.unlike(part.video, reference)
+      or not why and part.video ~= reference and join.unjoinable(part.video, reference)
+      or nil
     if unlike[number] then
       said.add(part.video and "video fitted" or "black for video", unlike[number], part)
     end

@@ -16,13 +16,11 @@ end
 
 -- Where a stream begins and ends, in seconds from the file's beginning; the end may be unknown.
 local function range(stream, zero)
-  local start = (stream.start or zero) - zero
-  local stop = stream.duration and start + stream.duration
-  if not stop then
-    stop = tagged_end(stream)
-    stop = stop and stop - math.max(zero, 0)
+  local start, tagged = (stream.start or zero) - zero, tagged_end(stream)
+  if tagged then
+    return start, tagged - math.max(zero, 0)
   end
-  return start, stop
+  return start, stream.duration and start + stream.duration
 end
 
 -- Sound that goes on for so long after the last picture is heard to its end.
@@ -116,6 +114,12 @@ function join.try(segments)
     return track
   end
   return nil, (tostring(track):gsub("^%S+%.lua:%d+: ", ""))
+end
+
+-- Why the engine can't put a stream's packets behind another's; nil if it can.
+function join.unjoinable(stream, reference)
+  local track, why = join.try { reference:copy(), stream:copy() }
+  return not track and why:gsub("^segment %d+ can't be copied behind the others: ", "") or nil
 end
 
 -- ---- pictures made alike ----
