@@ -51,6 +51,21 @@ def test_compress(client, small, tmp_path):
     assert len(frames(job.outputs[0]["data"], tmp_path)) == 30
 
 
+def test_subtitles(client, small, tmp_path):
+    """Drawn in a worker, with its clean environment: fonts and charsets are found there."""
+    text = "1\n00:00:01,000 --> 00:00:02,000\nСъешь ещё этих мягких булок\n\n".encode("cp1251")
+    pictures = {}
+    for name, data in (("with", text), ("without", text.replace(b"00:00:0", b"00:10:0"))):
+        job = client.start("subtitles", [len(small), len(data)],
+                           {"action": "burn", "encoder_preset": "ultrafast", "crf": 0})
+        client.upload(job, small)
+        client.upload(job, data, number=1)
+        client.finish(job).completed()
+        pictures[name] = frames(job.outputs[0]["data"], tmp_path)
+    changed = [n for n, (a, b) in enumerate(zip(pictures["with"], pictures["without"])) if a != b]
+    assert changed == list(range(10, 20))
+
+
 @pytest.mark.parametrize("preset", ["low", "medium", "high"])
 def test_compress_never_enlarges(client, small, preset):
     job = client.run("compress", small, {"preset": preset})
