@@ -455,12 +455,11 @@ static double node_cost(const struct plan *plan, const bool *reached, const stru
 }
 
 /* The first passes of reached encoders: what leads to them is done twice, and the encoder's own
- * work is less than half of what it is later. `again` is scratch of node_count. */
+ * work is less than half of what it is later. `again` is scratch of node_count, all false. */
 static double first_pass_cost(const struct plan *plan, const bool *reached, bool *again,
                               const struct plan_load *loads)
 {
     double cost = 0;
-    memset(again, 0, (size_t)plan->node_count * sizeof *again);
     for (int i = plan->node_count - 1; i >= 0; i--) {
         const struct plan_node *node = plan->nodes[i];
         bool first = reached[i] && plan_two_passes(node);
