@@ -535,12 +535,20 @@ void job_settle_all(struct server *server)
     }
 }
 
+static bool filled_the_disk(const struct job *job)
+{
+    const char *code = json_string_value(json_object_get(job->word, "code"));
+    return code && strcmp(code, "disk_full") == 0;
+}
+
 /* Frees what an ended job needs no more: the folder of one that failed, the inputs of one that is
  * done, and the job itself once its word has been said, or there is nobody to say it to. */
 void job_settle(struct job *job)
 {
     if (!job_ended(job) || job->released || job->unreaped > 0 || job->writes_in_flight > 0)
         return;
+    if (filled_the_disk(job)) /* the journal may be waiting for just that room */
+        server_remove_folder(job->server, job->id);
     if ((job->session && !job->said) || end_unsafe(job))
         return;
     struct server *server = job->server;

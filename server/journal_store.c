@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define APPLICATION_ID 0x4c754d61 /* "LuMa" */
@@ -18,6 +19,9 @@
 #define READ_BUSY_MS   100
 #define STRING(x)      STRING_(x)
 #define STRING_(x)     #x
+
+#define SPARE_SIZE  (1024 * 1024)
+#define SPARE_TIMES 8 /* it is made where there is that many times as much room */
 
 /* Pages that may lie unused in the file before some are given back. */
 #define FREE_PAGES_MAX 2000
@@ -88,6 +92,7 @@ static const char *const texts[STATEMENT_COUNT] = {
 };
 
 struct store {
+    char *spare; /* path of the spare file */
     sqlite3 *reader, *writer;
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
@@ -240,6 +245,20 @@ static int make_file(const char *path)
     return SQLITE_OK;
 }
 
+/* Makes the spare file where it is missing and there is room. */
+static void spare_make(const struct store *store)
+{
+    struct statvfs info;
+    int fd = open(store->spare, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return; /* mostly because it is there */
+    bool roomy = fstatvfs(fd, &info) == 0 &&
+                 info.f_bavail * info.f_frsize >= (uint64_t)SPARE_SIZE * SPARE_TIMES;
+    if (!roomy || posix_fallocate(fd, 0, SPARE_SIZE) != 0)
+        (void)unlink(store->spare);
+    close(fd);
+}
+
 int store_open(struct store **store, const char *path, char *error, size_t size)
 {
     static const char writes[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
@@ -248,7 +267,9 @@ int store_open(struct store **store, const char *path, char *error, size_t size)
     struct store *made = calloc(1, sizeof(*made));
     if (!made)
         return refuse(error, size, "can't be opened: out of memory");
-    int result = make_file(path);
+    if (asprintf(&made->spare, "%s-spare", path) < 0)
+        made->spare = NULL;
+    int result = made->spare ? make_file(path) : SQLITE_NOMEM;
     if (result == SQLITE_OK)
         result = connect_to(&made->writer, path, SQLITE_OPEN_READWRITE, WRITE_BUSY_MS);
     sqlite3 *failed = made->writer;
@@ -269,6 +290,7 @@ int store_open(struct store **store, const char *path, char *error, size_t size)
         result = prepare(made);
     if (result != SQLITE_OK)
         goto fail;
+    spare_make(made);
     *store = made;
     return 0;
 fail:
@@ -287,6 +309,7 @@ void store_close(struct store **store)
         (void)sqlite3_finalize(closing->statements[i]);
     (void)sqlite3_close(closing->reader);
     (void)sqlite3_close(closing->writer); /* the last one: the log goes into the file */
+    free(closing->spare);
     free(closing);
 }
 
@@ -325,7 +348,7 @@ static void shrink(struct store *store)
     (void)sqlite3_reset(vacuum);
 }
 
-int store_write(struct store *store, const struct store_change *changes, size_t count)
+static int write_all(struct store *store, const struct store_change *changes, size_t count)
 {
     bool dropped = false;
     int result = step_once(store->statements[WRITE_BEGIN]);
@@ -342,6 +365,17 @@ int store_write(struct store *store, const struct store_change *changes, size_t 
     if (result != SQLITE_OK && !sqlite3_get_autocommit(store->writer))
         (void)step_once(store->statements[WRITE_ROLLBACK]);
     return status_of(result);
+}
+
+int store_write(struct store *store, const struct store_change *changes, size_t count)
+{
+    int status = write_all(store, changes, count);
+    if (status == 0) {
+        spare_make(store);
+    } else if (unlink(store->spare) == 0) {
+        status = write_all(store, changes, count);
+    }
+    return status;
 }
 
 /* ---- reading ---- */

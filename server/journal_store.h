@@ -7,6 +7,9 @@
  * commit returns when the write-ahead log is on the disk (synchronous=FULL). In WAL mode neither
  * waits for the other. Whoever else opens the file (a backup, say) is waited for within bounds.
  *
+ * A spare file beside it keeps some room: it is given up when a batch finds the disk full, so that
+ * jobs which end for that reason can still be written, and made again when there is room.
+ *
  * The file says what it is (application_id) and in which version (user_version). An older version
  * is brought up to date in one transaction when it is opened; a newer one is refused, for an old
  * server must not guess. A migration is appended to the list in journal_store.c and never changed

@@ -20,7 +20,7 @@
 
 static uv_loop_t loop;
 static char folder[] = "/tmp/luma-journal-XXXXXX";
-static char path[sizeof(folder) + 16];
+static char path[sizeof(folder) + 32];
 
 static int open_memory(struct journal **journal)
 {
@@ -439,6 +439,8 @@ int main(void)
     (void)snprintf(path, sizeof(path), "%s/journal.db", folder);
     int failures = cmocka_run_group_tests_name("journal in memory", memory, NULL, NULL) +
                    cmocka_run_group_tests_name("journal in sqlite", sqlite, NULL, NULL);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof(path), "%s/journal.db-spare", folder);
     (void)unlink(path);
     (void)rmdir(folder);
     (void)uv_loop_close(&loop);

@@ -37,7 +37,7 @@ static const char *id_of(int number)
 static int reset(void **state)
 {
     (void)state;
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-spare"};
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         char name[sizeof(path) + 8];
         (void)snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
