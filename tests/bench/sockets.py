@@ -67,22 +67,21 @@ class Peak:
 # ---- uploads ----
 
 
-def frames(job, total):
-    """Whole frames with the mask 0, which leaves the payload as it is: Python needn't touch it."""
-    payload = os.urandom(FRAME)
-    for offset in range(0, total, FRAME):
-        head = json.dumps({"type": "upload", "job_id": job, "input": 0, "offset": offset,
-                           "last": offset + FRAME >= total}).encode()
-        size = 4 + len(head) + FRAME
-        yield [b"\x82\xff" + struct.pack(">Q", size) + bytes(4) + struct.pack(">I", len(head))
-               + head, payload]
+def send_piece(connection, job, offset, payload, last):
+    """With the mask 0, which leaves the payload as it is: Python needn't touch it."""
+    head = json.dumps({"type": "upload", "job_id": job, "input": 0, "offset": offset,
+                       "last": last}).encode()
+    size = 4 + len(head) + len(payload)
+    start = b"\x82\xff" + struct.pack(">Q", size) + bytes(4) + struct.pack(">I", len(head)) + head
+    left = len(start) + len(payload) - connection.socket.sendmsg([start, payload])
+    if left:
+        connection.socket.sendall((start + payload)[-left:])
 
 
 def pour(connection, job, total):
-    for parts in frames(job, total):
-        left = sum(map(len, parts)) - connection.socket.sendmsg(parts)
-        if left:
-            connection.socket.sendall(b"".join(parts)[-left:])
+    payload = os.urandom(FRAME)
+    for offset in range(0, total, FRAME):
+        send_piece(connection, job, offset, payload, offset + FRAME >= total)
 
 
 def await_received(client, job, total):
@@ -230,18 +229,18 @@ def bench_slow(folder):
     server = Server(LUMAD, os.path.join(folder, "slow"))
     path = large_clip(folder)
     size = os.path.getsize(path)
-    client = Client(server.port)
+    # these first: select() knows small descriptors only
+    client, slow = Client(server.port), Client(server.port)
+    lazy = Client(server.port, receive_buffer=64 * 1024)
     print(f"ping alone: {percentiles(pings(client, 5))}")
     idle = [connect_idle(server.port) for _ in range(IDLE)]
     print(f"ping beside {IDLE} idle connections: {percentiles(pings(client, 5))}")
 
-    lazy, slow = Client(server.port, receive_buffer=64 * 1024), Client(server.port)
     job = lazy.start("remove_audio", [size])
+    lazy.socket.setblocking(True)
     with open(path, "rb") as file:
-        offset = 0
-        while piece := file.read(FRAME):
-            lazy.send_upload(job, piece, offset)
-            offset += len(piece)
+        for offset in range(0, size, FRAME):
+            send_piece(lazy, job.id, offset, file.read(FRAME), offset + FRAME >= size)
     dripping = slow.start("probe", [1000])
     with Peak(server.pid) as peak:
         times, dripped = [], 0
