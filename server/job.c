@@ -105,7 +105,6 @@ bool job_fill(struct job *job, struct server *server, const char *caller, const 
                     json_is_integer(size) ? json_integer_value(size) : -1);
         job->uploads[i].fetched = json_object_get(json_array_get(inputs, (size_t)i), "url");
     }
-    job_link_describe(job, request);
     return true;
 }
 
