@@ -200,6 +200,29 @@ static bool is_open(iconv_t converter)
     return converter != (iconv_t)-1; // NOLINT(performance-no-int-to-ptr)
 }
 
+/* What is control characters in ISO 8859 is letters in its sisters of Windows, which are far more
+ * common; texts have none of the former. */
+static void prefer_windows(const struct text *text, char *name, size_t size)
+{
+    static const struct {
+        const char *iso, *windows;
+    } sisters[] = {
+        {"ISO-8859-1", "WINDOWS-1252"},  {"ISO-8859-2", "WINDOWS-1250"},
+        {"ISO-8859-4", "WINDOWS-1257"},  {"ISO-8859-7", "WINDOWS-1253"},
+        {"ISO-8859-8", "WINDOWS-1255"},  {"ISO-8859-9", "WINDOWS-1254"},
+        {"ISO-8859-13", "WINDOWS-1257"}, {"ISO-8859-15", "WINDOWS-1252"},
+    };
+    bool controls = false;
+    for (size_t i = 0; i < text->size && !controls; i++)
+        controls = text->bytes[i] >= 0x80 && text->bytes[i] < 0xA0;
+    for (size_t i = 0; controls && i < sizeof sisters / sizeof *sisters; i++) {
+        if (av_strcasecmp(name, sisters[i].iso) == 0) {
+            av_strlcpy(name, sisters[i].windows, size);
+            return;
+        }
+    }
+}
+
 /* The guess is written to name; Windows-1252 where there is none that can be used. */
 static void guess_charset(const struct text *text, char *name, size_t size)
 {
@@ -212,6 +235,7 @@ static void guess_charset(const struct text *text, char *name, size_t size)
     }
     if (guess)
         uchardet_delete(guess);
+    prefer_windows(text, name, size);
     iconv_t known = iconv_open("UTF-8", *name ? name : "ASCII");
     if (!is_open(known) || !*name || av_strcasecmp(name, "ASCII") == 0)
         av_strlcpy(name, "WINDOWS-1252", size);

@@ -156,9 +156,10 @@ static void test_colors(void **state)
         assert_true(burn_ink_fits(&ink, frame));
         burn_ink_mix(&ink, cases[i].rgb, value);
         for (int k = 0; k < ink.components; k++) {
-            if (abs(value[k] - cases[i].value[k]) > cases[i].slack)
+            if (abs(value[k] - cases[i].value[k]) > cases[i].slack) {
                 fail_msg("case %zu, component %d: %d, wanted %d", i, k, value[k],
                          cases[i].value[k]);
+            }
         }
         av_frame_free(&frame);
     }
