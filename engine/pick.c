@@ -20,7 +20,8 @@
 
 enum { KEY_PACKETS = 100 /* that a decoder may want before it gives a picture */ };
 
-static const double SKIP_MARGIN = 0.5; /* seconds before the time in which nothing is skipped */
+/* Before the time in which nothing is skipped: seconds, and, where it is less, frames. */
+static const double SKIP_MARGIN = 0.5, SKIP_MARGIN_FRAMES = 2.5;
 static const double FORWARD_REACH = 2; /* without an index: decode on rather than seek */
 
 struct pick_time {
@@ -55,6 +56,7 @@ struct pick {
     int64_t shown_key;     /* nearest keyframe: the timestamp of the one in `shown` */
     bool at_end, has_next;
     bool skipped, keep_all; /* frames that nothing refers to */
+    double margin;          /* seconds: the longest time in which none was */
     int64_t fed;            /* decoding time of the last packet given to the decoder */
 };
 
@@ -294,10 +296,17 @@ static int64_t frame_time(const AVFrame *frame)
                                                           : frame->pts;
 }
 
+/* A packet without a time of presentation may hold a frame that is shown a little later. */
+static double skip_margin(const struct pick *pick)
+{
+    double rate = av_q2d(pick->from->avg_frame_rate);
+    bool known = pick->packet->pts != AV_NOPTS_VALUE && rate > 0 && isfinite(rate);
+    return known ? fmin(SKIP_MARGIN, SKIP_MARGIN_FRAMES / rate) : SKIP_MARGIN;
+}
+
 /* The next decoded frame into pick->next: 0, TASK_STOP at the end of the stream. */
 static int decode_next(struct pick *pick, int64_t ticks)
 {
-    int64_t margin = llrint(SKIP_MARGIN / av_q2d(pick->from->time_base));
     while (true) {
         int result = avcodec_receive_frame(pick->codec, pick->next);
         if (result >= 0) {
@@ -319,6 +328,8 @@ static int decode_next(struct pick *pick, int64_t ticks)
             return result >= 0 ? 0 : TASK_STOP;
         }
         int64_t at = stamp(pick->packet);
+        pick->margin = skip_margin(pick);
+        int64_t margin = llrint(pick->margin / av_q2d(pick->from->time_base));
         bool skip = !pick->keep_all && at != AV_NOPTS_VALUE && at < ticks - margin;
         pick->codec->skip_frame = skip ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
         pick->skipped |= skip;
@@ -387,7 +398,7 @@ static int find_exact(struct pick *pick, double time, AVFrame *frame)
         return code;
     /* With a long gap before the time, the frame may have been among those skipped. */
     double gap = (double)(ticks - frame_time(pick->shown)) * base;
-    if (pick->skipped && gap > SKIP_MARGIN - 0.01 && !pick->at_end) {
+    if (pick->skipped && gap > pick->margin - base && !pick->at_end) {
         pick->keep_all = true;
         code = find_from(pick, ticks, frame_time(pick->shown));
         pick->keep_all = false;
