@@ -239,9 +239,14 @@ static bool key_comes_first(struct demux *demux, double target)
     return before;
 }
 
-static bool seeks_exactly(const AVInputFormat *format)
+/* An mp4 file's index knows decoding times. A keyframe of an open group is decoded before pictures
+ * that are shown before it, so that it may be found for a time at which one of those is shown. */
+static bool seeks_exactly(const struct demux *demux)
 {
-    return (format->flags & AVFMT_SEEK_TO_PTS) || strstr(format->name, "matroska");
+    const AVFormatContext *context = demux->source.context;
+    bool reorders = context->streams[demux->video]->codecpar->video_delay > 0;
+    return ((context->iformat->flags & AVFMT_SEEK_TO_PTS) && !reorders) ||
+           strstr(context->iformat->name, "matroska");
 }
 
 /* Stands so that everything from the range's start on comes; earlier where keyframes or decoders
@@ -252,7 +257,7 @@ static void seek_to_start(struct demux *demux)
     double from = target - (demux->video < 0 ? AUDIO_PREROLL : reorder_allowance(demux));
     if (seek_to(demux, from) < 0)
         return;
-    if (demux->video < 0 || seeks_exactly(demux->source.context->iformat))
+    if (demux->video < 0 || seeks_exactly(demux))
         return;
     for (double step = 1; !key_comes_first(demux, target); step *= 2) {
         from = target - step;

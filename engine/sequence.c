@@ -77,6 +77,13 @@ int sequence_run_segment(struct sequence *sequence)
     return code;
 }
 
+/* Of pictures in packets something must come: nothing else could stand for them. */
+static bool is_missing(const struct sequence *sequence)
+{
+    return sequence->node->packets && sequence->node->kind_of_track == AVMEDIA_TYPE_VIDEO &&
+           !sequence->started && !sequence->finished;
+}
+
 /* Where durations are given, every segment begins at their sum, rounded once. */
 static int run_segments(struct sequence *sequence)
 {
@@ -94,6 +101,10 @@ static int run_segments(struct sequence *sequence)
             code = sequence_run_segment(sequence);
         if (code == 0 && atomic_load(&task->group->aborted))
             code = TASK_STOP;
+        if (code == 0 && is_missing(sequence)) {
+            code = error_set(&task->error, ERROR_CORRUPT_MEDIA, "segment %d is empty: nothing came",
+                             i + 1);
+        }
         if (code != 0 || sequence->finished)
             break;
         if (sequence->length != INT64_MAX) {

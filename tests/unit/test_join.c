@@ -58,6 +58,13 @@ static const struct source sources[] = {
      {"crf", "14", "preset", "veryfast"},
      {"mkv", "mov"},
      true},
+    {"open.hevc.mp4",
+     PICTURES "-c:v libx265 -preset veryfast -x265-params "
+              "log-level=none:keyint=10:min-keyint=10:open-gop=1:scenecut=0:bframes=4 -tag:v hvc1",
+     "hevc",
+     {"crf", "14", "preset", "ultrafast"},
+     {"mp4"},
+     true},
     {"mpeg4.mp4",
      PICTURES "-c:v mpeg4 -q:v 2 -g 10 -bf 2 -sc_threshold 1000000000",
      "mpeg4",
@@ -236,7 +243,7 @@ static void check_source(const struct source *source, const char *format)
     struct plan *plan = make_plan(fixture_clip(source->name, source->arguments), &input);
     struct plan_segment segments[6];
     struct copied copied[2] = {0};
-    static const int ranges[][2] = {{33, 64}, {4, 27}};
+    static const int ranges[][2] = {{37, 64}, {4, 27}};
     int expected[128], pictures = 0;
     for (int i = 0; i < 2; i++) {
         add_parts(plan, input, source, (double)ranges[i][0] / RATE, (double)ranges[i][1] / RATE,

@@ -408,6 +408,24 @@ static void test_a_failing_segment(void **state)
     plan_destroy(&plan);
 }
 
+static void test_an_empty_segment(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    int input;
+    struct plan *plan = make_plan(unlike(), &input);
+    int range = range_of(plan, input, 7, 8); /* past its end */
+    struct plan_segment parts[] = {
+        {add_copy(plan, stream_of(plan, input, AVMEDIA_TYPE_VIDEO)), NAN},
+        {add_copy(plan, stream_of(plan, range, AVMEDIA_TYPE_VIDEO)), NAN}};
+    struct plan_edge track = add_sequence(plan, parts, 2);
+    struct pipeline_result result;
+    add_output(plan, "mp4", &track, 1);
+    assert_int_equal(run_plan(plan, NULL, &result, &e), ERROR_CORRUPT_MEDIA);
+    assert_non_null(strstr(e.message, "segment 2 is empty"));
+    plan_destroy(&plan);
+}
+
 /* ---- what is refused ---- */
 
 static void refused(struct plan *plan, const struct plan_segment *segments, int count,
@@ -520,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_no_more_is_wanted),
         cmocka_unit_test(test_a_failing_segment),
+        cmocka_unit_test(test_an_empty_segment),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_explained_and_priced),
     };
