@@ -23,11 +23,11 @@
 static struct run runs[4 * JOBS];
 static int started, threads_last;
 static struct job jobs[JOBS];
-static struct server server;
+static struct server host;
 
-struct job *job_find(const struct server *of, const char *id)
+struct job *job_find(const struct server *server, const char *id)
 {
-    (void)of;
+    (void)server;
     for (int i = 0; i < JOBS; i++) {
         if (strcmp(jobs[i].id, id) == 0)
             return &jobs[i];
@@ -49,7 +49,7 @@ void job_fail(struct job *job, struct problem *problem)
 int run_start(struct job *job, enum journal_lane lane, int attempt, int threads)
 {
     runs[started] =
-        (struct run){.server = &server, .job = job, .owner = job, .lane = lane, .attempt = attempt};
+        (struct run){.server = &host, .job = job, .owner = job, .lane = lane, .attempt = attempt};
     job->run = &runs[started++];
     job->state = JOB_RUNNING;
     threads_last = threads;
@@ -60,33 +60,32 @@ static int setup(void **state)
 {
     (void)state;
     started = 0;
-    memset(&server, 0, sizeof(server));
-    server.config.workers = 2;
-    server.config.light_workers = 2;
-    server.config.job_threads = 3;
-    return journal_open_memory(&server.journal, 100) ||
-           scheduler_create(&server.scheduler, &server);
+    memset(&host, 0, sizeof(host));
+    host.config.workers = 2;
+    host.config.light_workers = 2;
+    host.config.job_threads = 3;
+    return journal_open_memory(&host.journal, 100) || scheduler_create(&host.scheduler, &host);
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    scheduler_destroy(&server.scheduler);
-    journal_close(&server.journal);
+    scheduler_destroy(&host.scheduler);
+    journal_close(&host.journal);
     return 0;
 }
 
 static void enqueue_for(char *caller, int number)
 {
     struct job *job = &jobs[number];
-    *job = (struct job){.server = &server, .caller = caller, .state = JOB_UPLOADING};
+    *job = (struct job){.server = &host, .caller = caller, .state = JOB_UPLOADING};
     (void)snprintf(job->id, sizeof(job->id), "%032x", (unsigned)number);
     json_t *record = json_pack("{s:s, s:s, s:s, s:i}", "id", job->id, "caller", caller, "state",
                                "uploading", "attempt", 1);
-    assert_int_equal(journal_enqueue(server.journal, record), 0);
+    assert_int_equal(journal_enqueue(host.journal, record), 0);
     json_decref(record);
     job->state = JOB_QUEUED;
-    scheduler_enqueue(server.scheduler, job);
+    scheduler_enqueue(host.scheduler, job);
 }
 
 static void enqueue(int number)
@@ -97,17 +96,17 @@ static void enqueue(int number)
 /* The run's plan turned out heavy: as run.c does it. */
 static enum scheduler_verdict planned_heavy(struct run *run)
 {
-    enum scheduler_verdict verdict = scheduler_planned(server.scheduler, run, 60);
+    enum scheduler_verdict verdict = scheduler_planned(host.scheduler, run, 60);
     if (verdict == SCHEDULER_DEFER) {
         run->job->state = JOB_QUEUED;
-        scheduler_defer(server.scheduler, run->job, run->attempt, 60);
+        scheduler_defer(host.scheduler, run->job, run->attempt, 60);
     }
     return verdict;
 }
 
 static void end(const struct run *run)
 {
-    scheduler_released(server.scheduler, run, 1);
+    scheduler_released(host.scheduler, run, 1);
 }
 
 static void test_light_slots(void **state)
@@ -116,7 +115,7 @@ static void test_light_slots(void **state)
     for (int i = 0; i < 4; i++)
         enqueue(i);
     assert_int_equal(started, 2);
-    assert_int_equal(scheduler_running(server.scheduler), 2);
+    assert_int_equal(scheduler_running(host.scheduler), 2);
     assert_int_equal(threads_last, 3);
     end(&runs[0]);
     assert_int_equal(started, 3);
@@ -125,7 +124,7 @@ static void test_light_slots(void **state)
     end(&runs[2]);
     end(&runs[3]);
     assert_int_equal(started, 4);
-    assert_int_equal(scheduler_running(server.scheduler), 0);
+    assert_int_equal(scheduler_running(host.scheduler), 0);
 }
 
 static void test_heavy_jobs_leave_the_light_slots(void **state)
@@ -137,7 +136,7 @@ static void test_heavy_jobs_leave_the_light_slots(void **state)
     assert_int_equal(started, 3);
     assert_int_equal(planned_heavy(&runs[1]), SCHEDULER_GO);
     assert_int_equal(started, 4);
-    assert_int_equal(scheduler_running(server.scheduler), 4);
+    assert_int_equal(scheduler_running(host.scheduler), 4);
     /* Both heavy slots are taken: the third waits, its light slot goes to the fifth. */
     assert_int_equal(planned_heavy(&runs[2]), SCHEDULER_DEFER);
     end(&runs[2]);
@@ -163,7 +162,7 @@ static void test_light_jobs_pass_heavy_ones(void **state)
             end(&runs[i]);
     }
     assert_int_equal(started, 4);
-    assert_int_equal(scheduler_running(server.scheduler), 2);
+    assert_int_equal(scheduler_running(host.scheduler), 2);
     enqueue(4);
     assert_int_equal(started, 5);
     assert_int_equal(runs[4].lane, LANE_LIGHT);
@@ -175,9 +174,9 @@ static void test_cancelled_jobs_are_not_started(void **state)
     for (int i = 0; i < 3; i++)
         enqueue(i);
     json_t *changes = json_pack("{s:s, s:f}", "state", "cancelled", "ended", 1.0);
-    assert_int_equal(journal_cancel(server.journal, jobs[2].id, changes), 0);
+    assert_int_equal(journal_cancel(host.journal, jobs[2].id, changes), 0);
     json_decref(changes);
-    scheduler_withdraw(server.scheduler, &jobs[2]);
+    scheduler_withdraw(host.scheduler, &jobs[2]);
     end(&runs[0]);
     assert_int_equal(started, 2);
 }
@@ -185,7 +184,7 @@ static void test_cancelled_jobs_are_not_started(void **state)
 static void test_draining_starts_nothing(void **state)
 {
     (void)state;
-    server.draining = true;
+    host.draining = true;
     enqueue(0);
     assert_int_equal(started, 0);
 }
@@ -193,7 +192,7 @@ static void test_draining_starts_nothing(void **state)
 static void test_threads_are_shared(void **state)
 {
     (void)state;
-    server.config.job_threads = 0;
+    host.config.job_threads = 0;
     enqueue(0);
     int alone = threads_last;
     assert_true(alone >= 1);
@@ -201,10 +200,10 @@ static void test_threads_are_shared(void **state)
     assert_true(threads_last >= 1 && threads_last <= alone);
     /* What light jobs take doesn't count for one that goes on as the only heavy one. */
     assert_int_equal(planned_heavy(&runs[0]), SCHEDULER_GO);
-    assert_int_equal(scheduler_threads(server.scheduler), alone);
+    assert_int_equal(scheduler_threads(host.scheduler), alone);
     assert_int_equal(planned_heavy(&runs[1]), SCHEDULER_GO);
     int share = alone / 2 > 1 ? alone / 2 : 1;
-    assert_int_equal(scheduler_threads(server.scheduler), share);
+    assert_int_equal(scheduler_threads(host.scheduler), share);
 }
 
 /* One caller has five heavy jobs; the first of another goes before all of those that wait. */
@@ -227,8 +226,8 @@ static void test_callers_take_turns(void **state)
     assert_int_equal(planned_heavy(&runs[5]), SCHEDULER_DEFER);
     end(&runs[5]);
     assert_int_equal(started, 6);
-    assert_int_equal(journal_position(server.journal, jobs[5].id), 0);
-    assert_int_equal(journal_position(server.journal, jobs[2].id), 1);
+    assert_int_equal(journal_position(host.journal, jobs[5].id), 0);
+    assert_int_equal(journal_position(host.journal, jobs[2].id), 1);
     end(&runs[0]);
     assert_ptr_equal(runs[6].job, &jobs[5]);
     end(&runs[1]);
@@ -238,14 +237,14 @@ static void test_callers_take_turns(void **state)
 static void test_waiting_time(void **state)
 {
     (void)state;
-    assert_true(isnan(scheduler_wait(server.scheduler, LANE_HEAVY, 0)));
+    assert_true(isnan(scheduler_wait(host.scheduler, LANE_HEAVY, 0)));
     enqueue(0);
     assert_int_equal(planned_heavy(&runs[0]), SCHEDULER_GO);
     /* 60 s of a processor on three threads, and two slots */
-    assert_float_equal(scheduler_wait(server.scheduler, LANE_HEAVY, 0), 10, 0.01);
-    assert_float_equal(scheduler_wait(server.scheduler, LANE_HEAVY, 3), 40, 0.01);
+    assert_float_equal(scheduler_wait(host.scheduler, LANE_HEAVY, 0), 10, 0.01);
+    assert_float_equal(scheduler_wait(host.scheduler, LANE_HEAVY, 3), 40, 0.01);
     end(&runs[0]); /* what was measured counts from now on */
-    double wait = scheduler_wait(server.scheduler, LANE_HEAVY, 0);
+    double wait = scheduler_wait(host.scheduler, LANE_HEAVY, 0);
     assert_true(wait > 0 && wait < 1);
 }
 
@@ -253,23 +252,23 @@ static void test_waiting_time(void **state)
 static void test_ranks_are_taken_up(void **state)
 {
     (void)state;
-    scheduler_destroy(&server.scheduler);
+    scheduler_destroy(&host.scheduler);
     for (int i = 0; i < 2; i++) {
-        jobs[i] = (struct job){.server = &server, .caller = "many", .state = JOB_QUEUED};
+        jobs[i] = (struct job){.server = &host, .caller = "many", .state = JOB_QUEUED};
         (void)snprintf(jobs[i].id, sizeof(jobs[i].id), "%032x", (unsigned)i);
         json_t *record = json_pack("{s:s, s:s, s:s, s:i, s:f}", "id", jobs[i].id, "caller", "many",
                                    "state", "queued", "attempt", 1, "rank", 100.0 + i);
-        assert_int_equal(journal_enqueue(server.journal, record), 0);
+        assert_int_equal(journal_enqueue(host.journal, record), 0);
         json_decref(record);
     }
-    server.draining = true; /* all shall wait */
-    assert_int_equal(scheduler_create(&server.scheduler, &server), 0);
+    host.draining = true; /* all shall wait */
+    assert_int_equal(scheduler_create(&host.scheduler, &host), 0);
     enqueue_for("many", 2);
     enqueue_for("few", 3);
-    assert_int_equal(journal_position(server.journal, jobs[0].id), 0);
-    assert_int_equal(journal_position(server.journal, jobs[3].id), 1);
-    assert_int_equal(journal_position(server.journal, jobs[1].id), 2);
-    assert_int_equal(journal_position(server.journal, jobs[2].id), 3);
+    assert_int_equal(journal_position(host.journal, jobs[0].id), 0);
+    assert_int_equal(journal_position(host.journal, jobs[3].id), 1);
+    assert_int_equal(journal_position(host.journal, jobs[1].id), 2);
+    assert_int_equal(journal_position(host.journal, jobs[2].id), 3);
 }
 
 int main(void)
