@@ -96,7 +96,7 @@ local function copy_pictures(parts, reference, unlike, options)
   if next(unlike) and not join.can_imitate(reference) then
     return nil, "not all are alike"
   end
-  local picture, segments = join.picture(reference, {}), {}
+  local picture, segments = join.picture(reference, { fit = options.fit }, reference.codec), {}
   for number, part in ipairs(parts) do
     local track
     if unlike[number] then
@@ -143,8 +143,8 @@ local function join_pictures(job, parts, reference, format)
     why = refusal
   end
   said.tell()
-  local picture = join.picture(reference, options)
   local codec = options.video_codec or encoding.video_codec(format)
+  local picture = join.picture(reference, options, codec)
   job:note(("all video encoded to %s, %dx%d, %.4g frames a second: %s"):format(codec,
     picture.width, picture.height, picture.fps, why))
   local video = options.transition and transition.pictures(parts, picture, options)

@@ -103,8 +103,7 @@ local imitable = { h264 = true, hevc = true, vp9 = true, av1 = true }
 function join.can_imitate(stream)
   return imitable[stream.codec] and stream.rotation == 0 and not stream.flipped
     and not stream.interlaced and stream.display_width == stream.width
-    and stream.display_height == stream.height and stream.width % 2 == 0
-    and stream.height % 2 == 0
+    and stream.display_height == stream.height
 end
 
 -- A sequence of tracks, or nil and why the engine can't join them.
@@ -124,12 +123,13 @@ end
 
 -- ---- pictures made alike ----
 
-local function even(value)
-  return math.max(2, math.floor(value / 2 + 0.5) * 2)
+local function rounded(value, step)
+  return math.max(step, math.floor(value / step + 0.5) * step)
 end
 
--- What all pictures become: the first video's, or what was asked for.
-function join.picture(reference, options)
+-- What all pictures become before the codec gets them: the first video's, or what was asked for.
+function join.picture(reference, options, codec)
+  local step = (codec == "h264" or codec == "hevc") and 2 or 1
   local shown_width, shown_height = reference.display_width, reference.display_height
   local width, height = options.width, options.height
   if not width and not height then
@@ -145,7 +145,7 @@ function join.picture(reference, options)
     rate = rate > 30 and 60 or 30 -- their mean, or a clock's, is no rate to show anything at
   end
   return {
-    width = even(width), height = even(height), fps = options.fps or rate,
+    width = rounded(width, step), height = rounded(height, step), fps = options.fps or rate,
     pixel_format = own:match "^yuv4%d%dp1?[02]?l?e?$" and own or "yuv420p",
     color = reference.color or {}, fit = options.fit,
   }
@@ -158,8 +158,14 @@ local function fitted(stream, picture)
   if picture.fit == "stretch" or math.abs(across / down - 1) < 0.005 then
     return picture.width, picture.height
   end
-  local by = picture.fit == "crop" and math.max(across, down) or math.min(across, down)
-  return even(stream.display_width * by), even(stream.display_height * by)
+  if picture.fit == "crop" then
+    local by = math.max(across, down)
+    return math.max(rounded(stream.display_width * by, 2), picture.width),
+      math.max(rounded(stream.display_height * by, 2), picture.height)
+  end
+  local by = math.min(across, down)
+  return math.min(rounded(stream.display_width * by, 2), picture.width),
+    math.min(rounded(stream.display_height * by, 2), picture.height)
 end
 
 -- A stream of pictures in the size, colours and form of all.

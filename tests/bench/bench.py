@@ -2,7 +2,7 @@
 """Ratios against the ffmpeg program, and against a server that starts it for each job.
 
     make bench                          (or tests/bench/bench.py [encode] [gif] [thumbnails] [trim]
-                                         [copy] [small])
+                                         [concat] [target_size] [copy] [small])
     LUMA_BENCH_PAIRS=3 make bench       fewer pairs than 11
 
 Each comparison alternates the two sides in one run and compares medians; nothing is asserted.
@@ -20,8 +20,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "protocol"))
+sys.path.insert(0, os.path.join(ROOT, "tests", "media"))
 
 from lumad import Server  # noqa: E402
+from steps import beeps, flash, flashes  # noqa: E402
 from wire import Client  # noqa: E402
 
 PAIRS = int(os.environ.get("LUMA_BENCH_PAIRS", "11"))
@@ -276,8 +278,94 @@ def bench_small(source, folder, report):
         server.stop()
 
 
+# Size, frame rate, sound rate, seconds, ending, codecs.
+UNLIKE = [
+    ("320x180", "25", 48000, 0.9, "mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"),
+    ("640x360", "30", 44100, 1.03, "mkv", "-c:v libx265 -x265-params log-level=none -preset "
+                                          "ultrafast -c:a libmp3lame"),
+    ("480x270", "24", 48000, 0.71, "webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -b:v 300k "
+                                           "-c:a libopus"),
+    ("352x288", "50", 48000, 0.83, "ts", "-c:v mpeg2video -q:v 4 -c:a mp2"),
+    ("640x480", "12", 32000, 1.1, "mov", "-c:v mpeg4 -q:v 4 -c:a aac -ac 2"),
+    ("854x480", "24000/1001", 96000, 0.61, "mkv", "-c:v ffv1 -c:a flac"),
+    ("200x300", "60", 8000, 0.97, "avi", "-c:v mjpeg -q:v 3 -c:a pcm_s16le"),
+]
+
+
+def bench_concat(_source, folder, report):
+    """A hundred clips of mixed codecs, sizes and rates, against two of them, and the program."""
+    kinds = [flash(os.path.join(folder, f"kind{number}.{ending}"), size, rate, sound, seconds,
+                   codecs.split())
+             for number, (size, rate, sound, seconds, ending, codecs) in enumerate(UNLIKE)]
+    clips = [kinds[number % len(kinds)] for number in range(100)]
+    ours, theirs = os.path.join(folder, "luma-100.mp4"), os.path.join(folder, "ffmpeg-100.mp4")
+
+    def run_luma(inputs):
+        return measure([LUMA, "run", "concat", *inputs, "-o", ours, "--force", "--mode", "encode",
+                        "--encoder_preset", "veryfast"])
+
+    def run_ffmpeg():
+        inputs = [word for clip in clips for word in ("-i", clip)]
+        shape = ("scale=320:180:force_original_aspect_ratio=decrease,pad=320:180:-1:-1,setsar=1,"
+                 "fps=25,format=yuv420p")
+        chains = [f"[{n}:v:0]{shape}[v{n}];[{n}:a:0]aformat=fltp:48000:mono[a{n}];"
+                  for n in range(len(clips))]
+        joined = "".join(f"[v{n}][a{n}]" for n in range(len(clips)))
+        graph = f"{''.join(chains)}{joined}concat=n={len(clips)}:v=1:a=1[v][a]"
+        return measure(["ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, "-filter_complex", graph,
+                        "-map", "[v]", "-map", "[a]", "-c:v", "libx264", "-preset", "veryfast",
+                        "-crf", "20", theirs])
+
+    names = {"wall_s": ("wall time", 1, "s"), "memory_mb": ("peak memory", 1, "MB")}
+    pairs = min(PAIRS, 3)
+    medians = alternate({"two": lambda: run_luma(kinds[:2]), "hundred": lambda: run_luma(clips)},
+                        pairs, "concat")
+    show(f"concat, two clips and a hundred unlike ones: median of {pairs}",
+         dict(reversed(medians.items())), names, report)
+    steps = [light - loud for light, loud in zip(flashes(ours), beeps(ours))]
+    print(f"  sound and picture of the last of {len(steps)} clips: {1000 * abs(steps[-1]):.0f} ms "
+          f"apart, at most {1000 * max(map(abs, steps)):.0f} ms")
+    medians = alternate({"luma": lambda: run_luma(clips), "ffmpeg": run_ffmpeg}, 1, "concat")
+    show("concat, a hundred unlike clips, all encoded: one pair", medians, names, report)
+
+
+# Real files, the size they are to have, and further options.
+TARGETS = [
+    ("bbb-854x480-30s-51.mp4", 2_000_000, []), ("hevc-720p-10s.mp4", 300_000, []),
+    ("mpeg4-mp3.avi", 200_000, []), ("xdcam-hd-1080i60.mov", 300_000, []),
+    ("phone-rot180-vfr.mp4", 500_000, []), ("people.gif", 100_000, []),
+    ("count-vfr-640x480.mp4", 150_000, []), ("chapters-444.mkv", 50_000, []),
+    ("nasa-2video-2audio-2subs.mp4", 400_000, []),
+    ("fragmented-seekable.mp4", 60_000, ["--max_height", "240"]), ("viper-41s.ogg", 300_000, []),
+]
+
+
+def bench_target_size(source, folder, report):
+    """How much of a target size the results fill, for files that are very unlike."""
+    known = [(os.path.join(MEDIA, name), size, more) for name, size, more in TARGETS]
+    wanted = [case for case in known if os.path.isfile(case[0])] or [(source, 2_000_000, [])]
+    title, parts = "compress to a target size: what is filled of it", {}
+    print(f"\n{title}")
+    for path, size, more in wanted:
+        into = os.path.join(folder, "sized")
+        os.makedirs(into, exist_ok=True)
+        spent = measure([LUMA, "run", "compress", path, "-o", into, "--force", "--target_size",
+                         str(size), "--encoder_preset", "veryfast", *more])
+        made = [os.path.join(into, name) for name in os.listdir(into)]
+        name = os.path.basename(path)
+        parts[name] = os.path.getsize(made[0]) / size
+        print(f"  {name:<34}{size / 1e3:>9.0f} kB{parts[name] * 100:>12.1f} %"
+              f"{spent['wall_s']:>9.1f} s")
+        for file in made:
+            os.unlink(file)
+    print(f"  {'least and most':<34}{min(parts.values()) * 100:>24.1f} %"
+          f"{max(parts.values()) * 100:>9.1f} %")
+    report[title] = parts
+
+
 BENCHES = {"encode": bench_encode, "gif": bench_gif, "thumbnails": bench_thumbnails,
-           "trim": bench_trim, "copy": bench_copy, "small": bench_small}
+           "trim": bench_trim, "concat": bench_concat, "target_size": bench_target_size,
+           "copy": bench_copy, "small": bench_small}
 
 
 def main():

@@ -1,11 +1,11 @@
 """concat: files end to end, whatever they are; what matches is copied, sound and picture stay in step."""
 
 import array
-import math
 
 import pytest
 
 import facts
+from steps import beeps, flash, flashes
 
 QUICK = {"encoder_preset": "ultrafast"}
 
@@ -187,44 +187,11 @@ def test_options(luma, clips):
 
 # ---- in step ----
 
-def flash(folder, name, rate, sound_rate, seconds):
-    """A clip that begins with a flash and a beep of a tenth of a second."""
-    path = folder / name
-    facts.ffmpeg("-f", "lavfi", "-i", f"color=black:s=64x48:r={rate}:d={seconds}", "-f", "lavfi",
-                 "-i", f"aevalsrc='if(lt(t,0.1),0.8*sin(2*PI*1000*t),0)':s={sound_rate}:d={seconds}",
-                 "-vf", "drawbox=color=white:t=fill:enable='lt(t,0.1)'", "-c:v", "libx264",
-                 "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", path)
-    return path
-
-
-def flashes(path):
-    """When a picture turns white."""
-    times = facts.decoded_times(path, "v:0")
-    grey = facts.ffmpeg("-i", path, "-vf", "scale=1:1,format=gray", "-fps_mode", "passthrough",
-                        "-f", "rawvideo", "-")
-    return [time for time, now, before in zip(times, grey, b"\0" + grey)
-            if now > 60 >= before]
-
-
-def beeps(path):
-    """When it gets loud after silence."""
-    rate, found, quiet = 8000, [], math.inf
-    data = array.array("h", facts.samples(path, "a:0", "s16le", "-ac", "1", "-ar", str(rate)))
-    for number, sample in enumerate(data):
-        if abs(sample) > 6000:
-            if quiet > 0.2 * rate:
-                found.append(number / rate)
-            quiet = 0
-        else:
-            quiet += 1
-    return found
-
-
 @pytest.mark.parametrize("alike", [True, False])
 def test_in_step(luma, alike):
     """Twenty joins; the last flash and the last beep are as near as the first."""
     kinds = [(25, 48000, 0.7)] if alike else [(25, 48000, 0.71), (30, 44100, 0.83), (12, 22050, 1.1)]
-    made = [flash(luma.folder, f"flash{n}.mp4", *kind) for n, kind in enumerate(kinds)]
+    made = [flash(luma.folder / f"flash{n}.mp4", "64x48", *kind) for n, kind in enumerate(kinds)]
     outcome = luma.ok("concat", *[made[n % len(made)] for n in range(21)], **QUICK)
     light, loud = flashes(outcome.path), beeps(outcome.path)
     assert len(light) == len(loud) == 21, (light, loud)
