@@ -14,13 +14,22 @@ enum {
     MAX_FONT_BYTES = 64 << 20, /* of all attached fonts */
     CACHED_GLYPHS = 2000,
     CACHED_MEGABYTES = 48,
+    CODE_POINTS = 0x110000,
     MAX_PLAY_RES = 16384,
     DEFAULT_PLAY_RES_Y = 288, /* libass's own */
     MAX_LETTER = 2,           /* heights of the picture */
     PROBE_SIZE = 64,          /* of the picture that tells whether there is a font */
 };
 
+/* Different code points. */
+struct letters {
+    uint8_t bits[CODE_POINTS / 8];
+    int count;
+};
+
 struct burn_text {
+    struct letters used, missing;
+    uint32_t example; /* a missing one */
     ASS_Library *library;
     ASS_Renderer *renderer;
     ASS_Track *track;
@@ -31,12 +40,23 @@ struct burn_text {
     AVRational aspect;
 };
 
-static void log_nothing(int level, const char *format, va_list arguments, void *opaque)
+static void add_letter(struct letters *letters, uint32_t code)
 {
+    if (code >= CODE_POINTS || letters->bits[code / 8] & 1 << code % 8)
+        return;
+    letters->bits[code / 8] |= (uint8_t)(1 << code % 8);
+    letters->count++;
+}
+
+/* Only here does libass say that no font has a letter. */
+static void hear(int level, const char *format, va_list arguments, void *opaque)
+{
+    struct burn_text *text = opaque;
     (void)level;
-    (void)format;
-    (void)arguments;
-    (void)opaque;
+    if (strstr(format, "failed to find any fallback with glyph 0x%X")) {
+        text->example = va_arg(arguments, unsigned);
+        add_letter(&text->missing, text->example);
+    }
 }
 
 void burn_text_destroy(struct burn_text **text)
@@ -194,7 +214,7 @@ static int make_parts(struct burn_text *text, const struct burn_text_settings *s
     text->library = ass_library_init();
     if (!text->library)
         return ERROR_OUT_OF_MEMORY;
-    ass_set_message_cb(text->library, log_nothing, NULL);
+    ass_set_message_cb(text->library, hear, text);
     ass_set_extract_fonts(text->library, 1);
     add_fonts(text, settings->attachments);
     text->renderer = ass_renderer_init(text->library);
@@ -226,9 +246,10 @@ int burn_text_create(struct burn_text **out, const struct burn_text_settings *se
     text->ass = settings->ass;
     if (!has_font(text)) {
         burn_text_destroy(out);
-        return error_set(e, ERROR_INTERNAL,
+        return error_set(e, ERROR_ENCODE_FAILED,
                          "there is no font on this machine to draw subtitles with");
     }
+    memset(&text->missing, 0, sizeof text->missing);
     if (settings->stored_width > 0 && settings->stored_height > 0)
         ass_set_storage_size(text->renderer, settings->stored_width, settings->stored_height);
     return 0;
@@ -237,6 +258,28 @@ int burn_text_create(struct burn_text **out, const struct burn_text_settings *se
 int burn_text_count(const struct burn_text *text)
 {
     return text->events;
+}
+
+/* The letters of an event, behind its eight fields, without overrides and line breaks. */
+static void add_letters(struct burn_text *text, const char *event)
+{
+    for (int i = 0; i < 8 && event; i++) {
+        event = strchr(event, ',');
+        event += event != NULL;
+    }
+    const uint8_t *p = (const uint8_t *)event;
+    const uint8_t *end = p ? p + strlen(event) : p;
+    while (p && p < end) {
+        int32_t code = 0;
+        if (*p == '{') {
+            const void *close = memchr(p, '}', (size_t)(end - p));
+            p = close ? (const uint8_t *)close + 1 : end;
+        } else if (*p == '\\' && p + 1 < end) {
+            p += 2;
+        } else if (av_utf8_decode(&code, &p, end, 0) >= 0 && code > ' ') {
+            add_letter(&text->used, (uint32_t)code);
+        }
+    }
 }
 
 int burn_text_add(struct burn_text *text, const char *event, int64_t start, int64_t duration,
@@ -254,6 +297,7 @@ int burn_text_add(struct burn_text *text, const char *event, int64_t start, int6
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for subtitles");
     ass_process_chunk(text->track, copy, (int)length, start, duration);
     free(copy);
+    add_letters(text, event);
     text->events++;
     text->bytes += (int64_t)length;
     return 0;
@@ -284,6 +328,12 @@ int burn_text_draw(struct burn_text *text, struct burn_ink *ink, AVFrame *frame,
         return 0;
     fit_frame(text, frame);
     const ASS_Image *image = ass_render_frame(text->renderer, text->track, time, NULL);
+    if (text->missing.count * 2 > text->used.count) {
+        return error_set(e, ERROR_ENCODE_FAILED,
+                         "no font on this machine has most of the letters of these subtitles "
+                         "(U+%04X, for one)",
+                         text->example);
+    }
     if (!image)
         return 0;
     int averror = av_frame_make_writable(frame);
