@@ -14,6 +14,7 @@
 #include "server/buffer.h"
 #include "server/frame.h"
 #include "server/journal.h"
+#include "server/metrics.h"
 #include "server/session.h"
 
 _Static_assert(BUFFER_ROOM >= FRAME_PREFIX_MAX + LWS_PRE, "no room for a frame's header");
@@ -232,6 +233,8 @@ int delivery_write(struct session *session)
     if (written < 0)
         return -1;
     item->offset += (int64_t)delivery->filled;
+    metrics_add(session->server->metrics, METRIC_OUTPUT_BYTES, "websocket", NULL,
+                (double)delivery->filled);
     if (last) {
         TAILQ_REMOVE(&delivery->items, item, link);
         item_free(item);

@@ -1,5 +1,6 @@
 /*
- * GET /health on the health port, for liveness probes and a first look.
+ * GET /health on the health port, for liveness probes and a first look. What is graphed and alerted
+ * on is in metrics.h and gauges.h.
  */
 #ifndef LUMA_SERVER_HEALTH_H
 #define LUMA_SERVER_HEALTH_H

@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "server/caller.h"
+#include "server/gauges.h"
 #include "server/health.h"
 #include "server/http_internal.h"
 #include "server/http_result.h"
+#include "server/metrics.h"
 #include "server/operations.h"
 #include "server/peer.h"
 #include "server/server.h"
@@ -123,6 +125,32 @@ static int health(const struct http_call *call)
     return answer_json(call, health_document(call->server));
 }
 
+/* Whether to send work here: 200, or 503 with the reason. */
+static int ready(const struct http_call *call)
+{
+    const char *reason = gauges_unready(call->server);
+    char text[128];
+    (void)snprintf(text, sizeof(text), "%s\n", reason ? reason : "ready");
+    return http_refuse(call, reason ? 503 : 200, text);
+}
+
+static int metrics(const struct http_call *call)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream)
+        return -1;
+    metrics_print(call->server->metrics, stream);
+    gauges_print(call->server, stream);
+    bool whole = !ferror(stream);
+    whole = fclose(stream) == 0 && whole;
+    int status =
+        whole ? http_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", text, size) : -1;
+    free(text);
+    return status;
+}
+
 /* What describe answers. */
 static int operations(const struct http_call *call)
 {
@@ -146,6 +174,8 @@ static const struct route {
     int (*handle)(const struct http_call *call);
 } routes[] = {
     {HTTP_HEALTH, "/health", false, health},
+    {HTTP_HEALTH, "/metrics", false, metrics},
+    {HTTP_HEALTH, "/ready", false, ready},
     {HTTP_MAIN, "/operations", false, operations},
     {HTTP_MAIN, "/jobs/", true, http_result_request},
     {HTTP_MAIN, "/ws", false, websocket},

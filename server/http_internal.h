@@ -20,7 +20,7 @@ struct http_call {
 /* A whole answer; 0, or nonzero: the connection must be closed. */
 int http_answer(const struct http_call *call, int status, const char *type, const char *body,
                 size_t size);
-/* The answer is a sentence. */
+/* The answer is a text for people. */
 int http_refuse(const struct http_call *call, int status, const char *sentence);
 /* The headers that let a listed origin's page read the answer. */
 void http_add_origin(struct http_head *head, const struct http_call *call);

@@ -19,6 +19,7 @@
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/link.h"
+#include "server/metrics.h"
 #include "server/peer.h"
 #include "server/server.h"
 
@@ -54,6 +55,7 @@ void http_result_drop(struct http_exchange *exchange)
     if (!transfer)
         return;
     LIST_REMOVE(transfer, link);
+    transfer->server->transfer_count--;
     transfer->wsi = NULL;
     if (transfer->state != TRANSFER_READING)
         transfer_free(transfer);
@@ -126,6 +128,8 @@ int http_result_writable(struct lws *wsi, struct http_exchange *exchange)
     if (written < 0)
         return -1;
     transfer->offset += (int64_t)transfer->filled;
+    metrics_add(transfer->server->metrics, METRIC_OUTPUT_BYTES, "http", NULL,
+                (double)transfer->filled);
     lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, STALL_S);
     if (!last) {
         lws_callback_on_writable(wsi);
@@ -281,6 +285,7 @@ static int start_transfer(const struct http_call *call, const struct wanted *wan
     transfer->offset = from;
     transfer->end = end;
     LIST_INSERT_HEAD(&call->server->transfers, transfer, link);
+    call->server->transfer_count++;
     call->exchange->transfer = transfer;
     lws_set_timeout(call->wsi, PENDING_TIMEOUT_HTTP_CONTENT, STALL_S);
     lws_callback_on_writable(call->wsi);

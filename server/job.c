@@ -168,11 +168,9 @@ struct job *job_create(struct session *session, const json_t *request, json_t *i
     admission_keep(job);
     (void)uv_timer_init(server->loop, &job->timer);
     job->timer.data = job;
-    server->jobs_counted.total++;
     job_await_upload(job);
     job_attach(job, session);
-    log_info("job_accepted", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
-             LOG_TEXT("caller", job->caller), LOG_INTEGER("inputs", job->input_count));
+    job_account_accepted(job);
     return job;
 }
 
@@ -353,6 +351,7 @@ void job_started(struct job *job, struct run *run, int attempt)
     job->ticket = journal_ticket(job->server->journal); /* the claim's */
     job->waited += now - job->queued;
     job->started = now;
+    job_account_started(job);
     if (!job->run_deadline)
         job->run_deadline = loop_now(job) + (uint64_t)config->job_timeout;
     job->stall_deadline = loop_now(job) + (uint64_t)config->stall_timeout;
@@ -383,27 +382,6 @@ void job_set_progress(struct job *job, const json_t *event)
 }
 
 /* ---- the end ---- */
-
-static void count_end(struct job *job)
-{
-    struct server *server = job->server;
-    if (job->state == JOB_COMPLETED) {
-        server->jobs_counted.completed++;
-    } else if (job->state == JOB_FAILED) {
-        server->jobs_counted.failed++;
-    } else {
-        server->jobs_counted.cancelled++;
-    }
-    int64_t bytes = 0;
-    for (int i = 0; i < job->input_count; i++)
-        bytes += job->uploads[i].received;
-    log_info("job_ended", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
-             LOG_TEXT("caller", job->caller), LOG_TEXT("state", job_state_name(job->state)),
-             LOG_TEXT("code", json_string_value(json_object_get(job->word, "code"))),
-             LOG_INTEGER("input_bytes", bytes), LOG_NUMBER("queued_s", job->waited),
-             LOG_NUMBER("run_s", job->started > 0 ? job->ended - job->started : 0),
-             LOG_NUMBER("total_s", job->ended - job->created));
-}
 
 /* Whatever was going on for the job stops. */
 static void stop_work(struct job *job)
@@ -437,7 +415,7 @@ static void end(struct job *job, enum job_state state, json_t *word)
         log_error("journal_failed", LOG_TEXT("job", job->id),
                   LOG_TEXT("reason", strerror(-status)));
     }
-    count_end(job);
+    job_account_ended(job);
 }
 
 void job_complete(struct job *job, const json_t *event)
@@ -488,9 +466,10 @@ void job_delete(struct job *job)
     job_say(job);
 }
 
-void job_run_reaped(struct job *job)
+void job_run_reaped(struct job *job, const struct worker_exit *how)
 {
     job->unreaped--;
+    job_account_reaped(job, how);
     job_settle(job);
 }
 

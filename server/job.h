@@ -28,6 +28,7 @@ struct delivery;
 struct run;
 struct session;
 struct upload;
+struct worker_exit;
 
 enum job_state {
     JOB_UPLOADING,
@@ -67,9 +68,11 @@ struct job {
     uint64_t ticket;   /* of the journal; what is said of the job waits until it is safe */
     double created, queued, started, ended; /* seconds since the epoch; 0: not yet */
     double waited;                          /* seconds in the queue, all told */
-    json_t *made;                           /* [{index, name, size}]: what can be delivered */
-    json_t *outputs;                        /* what is known of it; its last word has them */
-    json_t *word;                           /* the last one, as soon as it is known */
+    double cpu_seconds;                     /* of workers that were reaped */
+    int64_t peak_memory_bytes;
+    json_t *made;    /* [{index, name, size}]: what can be delivered */
+    json_t *outputs; /* what is known of it; its last word has them */
+    json_t *word;    /* the last one, as soon as it is known */
     bool said;
 
     struct upload *uploads; /* one an input */
@@ -142,7 +145,7 @@ void job_set_progress(struct job *job, const json_t *event);
 void job_add_made(struct job *job, const json_t *event);
 void job_add_output(struct job *job, const json_t *event);
 void job_complete(struct job *job, const json_t *event);
-void job_run_reaped(struct job *job);
+void job_run_reaped(struct job *job, const struct worker_exit *how);
 
 /* Ends. They do nothing to a job that has ended. The problem is finished. */
 void job_fail(struct job *job, struct problem *problem);

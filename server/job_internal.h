@@ -49,6 +49,12 @@ void job_inputs_done(struct job *job);
 /* Whether bytes of the job's inputs are still to come from a client. */
 bool job_awaits_upload(const struct job *job);
 
+/* job_account.c: metrics and the log */
+void job_account_accepted(const struct job *job);
+void job_account_started(const struct job *job);
+void job_account_ended(const struct job *job);
+void job_account_reaped(struct job *job, const struct worker_exit *how);
+
 /* job_fetch.c */
 /* Starts to fetch what its inputs name by URL. May end the job. */
 void job_fetch_begin(struct job *job);

@@ -17,6 +17,7 @@
 #include "server/flood.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/origin.h"
 #include "server/peer.h"
 #include "server/server.h"
@@ -83,14 +84,15 @@ enum refusal {
 };
 
 static const struct {
-    const char *status, *header, *text;
+    const char *reason, *status, *header, *text;
 } refusals[] = {
-    [REFUSE_PATH] = {"404 Not Found", "", "the WebSocket is at " WEBSOCKET_PATH "\n"},
-    [REFUSE_HOST] = {"403 Forbidden", "", "this host is not served\n"},
-    [REFUSE_ORIGIN] = {"403 Forbidden", "", "this origin may not connect\n"},
-    [REFUSE_SUBPROTOCOL] = {"400 Bad Request", "", "the subprotocol is " PROTOCOL_SUBPROTOCOL "\n"},
-    [REFUSE_TOKEN] = {"401 Unauthorized", "WWW-Authenticate: Bearer\r\n", "wrong token\n"},
-    [REFUSE_FULL] = {"503 Service Unavailable", "Retry-After: 5\r\n",
+    [REFUSE_PATH] = {"path", "404 Not Found", "", "the WebSocket is at " WEBSOCKET_PATH "\n"},
+    [REFUSE_HOST] = {"host", "403 Forbidden", "", "this host is not served\n"},
+    [REFUSE_ORIGIN] = {"origin", "403 Forbidden", "", "this origin may not connect\n"},
+    [REFUSE_SUBPROTOCOL] = {"subprotocol", "400 Bad Request", "",
+                            "the subprotocol is " PROTOCOL_SUBPROTOCOL "\n"},
+    [REFUSE_TOKEN] = {"token", "401 Unauthorized", "WWW-Authenticate: Bearer\r\n", "wrong token\n"},
+    [REFUSE_FULL] = {"connections", "503 Service Unavailable", "Retry-After: 5\r\n",
                      "too many connections, or shutting down\n"},
 };
 
@@ -127,7 +129,8 @@ static int confirm_upgrade(struct lws *wsi, const char *what)
     enum refusal refusal = upgrade_refusal(wsi, what);
     if (refusal == REFUSE_NOT)
         return 0;
-    log_debug("refused", LOG_TEXT("status", refusals[refusal].status));
+    metrics_add(server_of(wsi)->metrics, METRIC_REJECTED, refusals[refusal].reason, NULL, 1);
+    log_debug("refused", LOG_TEXT("reason", refusals[refusal].reason));
     unsigned char buffer[LWS_PRE + 512];
     int size = snprintf((char *)buffer + LWS_PRE, sizeof(buffer) - LWS_PRE,
                         "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -178,8 +181,10 @@ static int established(struct lws *wsi, struct connection *connection)
     struct listener *listener = lws_context_user(lws_get_context(wsi));
     flood_add(&listener->floods, &connection->flood, connection->session, lws_get_socket_fd(wsi),
               *server->config.tls_cert);
-    if (others >= server->config.connections_per_address)
+    if (others >= server->config.connections_per_address) {
+        metrics_add(server->metrics, METRIC_REJECTED, "connections", NULL, 1);
         session_close(connection->session, CLOSE_TOO_MANY, "too many connections");
+    }
     return 0;
 }
 

@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_SIZE 4096
+#define LINE_SIZE    4096
+#define LINE_RESERVE 256 /* for what ends a line, so that a long one is still whole */
 
 struct line {
     char text[LINE_SIZE];
@@ -40,21 +41,44 @@ static void __attribute__((format(printf, 2, 3))) add(struct line *line, const c
         line->length += (size_t)length < room ? (size_t)length : room - 1;
 }
 
+/* Bytes of the UTF-8 sequence that begins here; 0: it isn't one (RFC 3629). */
+static size_t sequence_size(const unsigned char *c)
+{
+    size_t size = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < size; i++) {
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    bool overlong = (*c == 0xe0 && c[1] < 0xa0) || (*c == 0xf0 && c[1] < 0x90);
+    bool beyond = (*c == 0xed && c[1] > 0x9f) || (*c == 0xf4 && c[1] > 0x8f);
+    return overlong || beyond ? 0 : size;
+}
+
+static bool has_room(const struct line *line)
+{
+    return line->length + LINE_RESERVE < LINE_SIZE;
+}
+
 static void add_quoted(struct line *line, const char *text)
 {
     add(line, "\"");
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\') {
+    const unsigned char *c = (const unsigned char *)text;
+    while (*c && has_room(line)) {
+        size_t size = sequence_size(c);
+        if (size == 0) {
+            add(line, "\\ufffd");
+        } else if (*c == '"' || *c == '\\') {
             add(line, "\\%c", *c);
         } else if (*c == '\n') {
             add(line, "\\n");
         } else if (*c < 0x20 || *c == 0x7f) {
             add(line, "\\u%04x", *c);
         } else {
-            add(line, "%c", *c);
+            add(line, "%.*s", (int)size, (const char *)c);
         }
+        c += size > 0 ? size : 1;
     }
-    add(line, "\"");
+    add(line, *c ? " (cut)\"" : "\"");
 }
 
 static bool plain(const char *text)
@@ -65,7 +89,7 @@ static bool plain(const char *text)
         if (*c <= ' ' || *c == '"' || *c == '=' || *c == '\\' || *c >= 0x7f)
             return false;
     }
-    return true;
+    return strlen(text) < LINE_RESERVE / 2;
 }
 
 static void add_text(struct line *line, const char *text)
@@ -88,7 +112,7 @@ static void add_key(struct line *line, const char *key)
 
 static void add_field(struct line *line, const struct log_field *field)
 {
-    if (field->kind == LOG_TEXT_FIELD && !field->text)
+    if ((field->kind == LOG_TEXT_FIELD && !field->text) || !has_room(line))
         return;
     add_key(line, field->key);
     if (field->kind == LOG_TEXT_FIELD) {

@@ -260,6 +260,11 @@ bool operations_fresh(struct operations *operations)
     return false;
 }
 
+bool operations_known(const struct operations *operations)
+{
+    return operations->known;
+}
+
 const json_t *operations_list(const struct operations *operations)
 {
     return operations->described;

@@ -27,6 +27,8 @@ void operations_destroy(struct operations **operations);
 /* Whether what is known matches the files. If not, a describe-worker has been started, and the
  * answer is to be asked for again after `ready`. */
 bool operations_fresh(struct operations *operations);
+/* Whether the scripts have been read, or tried, at least once. */
+bool operations_known(const struct operations *operations);
 /* The operations as describe tells them (borrowed): [{name, summary, inputs, options (JSON Schema),
  * examples}]. */
 const json_t *operations_list(const struct operations *operations);

@@ -217,7 +217,7 @@ static void on_exited(struct worker *worker, const struct worker_exit *how, void
     if (run->job)
         crashed(run, how);
     scheduler_released(run->server->scheduler, run, how->cpu_seconds);
-    job_run_reaped(run->owner);
+    job_run_reaped(run->owner, how);
     uv_close((uv_handle_t *)&run->timer, on_timer_closed);
 }
 

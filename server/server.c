@@ -27,6 +27,8 @@
 #include "server/journal.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/loop_watch.h"
+#include "server/metrics.h"
 #include "server/notify.h"
 #include "server/operations.h"
 #include "server/origin.h"
@@ -46,6 +48,7 @@ struct running {
     struct server server;
     uv_signal_t terminate, interrupt;
     uv_timer_t reap, drain;
+    struct loop_watch watch;
     struct notifier notifier;
     bool closing; /* the drain is over, everything closes */
     int lock;     /* on the folder of jobs; negative: none yet */
@@ -438,12 +441,14 @@ static void close_parts(struct running *running)
     operations_destroy(&server->operations);
     worker_pool_destroy(&server->pool);
     close_own(running);
+    loop_watch_close(&running->watch);
     for (int i = 0; i < 1000 && uv_run(server->loop, UV_RUN_ONCE); i++)
         continue;
     listener_finish(&server->listener);
     scheduler_destroy(&server->scheduler);
     journal_close(&server->journal);
     callers_finish(&server->callers);
+    metrics_destroy(&server->metrics);
     table_finish(&server->jobs);
     accounts_finish(&server->accounts);
     buffer_finish();
@@ -477,8 +482,10 @@ int server_run(const struct config *config)
     LIST_INIT(&server->runs);
     LIST_INIT(&server->transfers);
     table_init(&server->jobs);
+    server->metrics = metrics_create();
     table_init(&server->accounts);
     open_own(running);
+    loop_watch_start(&running->watch, &loop, server->metrics);
     int status = open_parts(running, &error);
     if (status == 0) {
         log_info("listening", LOG_INTEGER("port", listener_port(server->listener)),

@@ -31,6 +31,7 @@
 struct fetcher;
 struct journal;
 struct listener;
+struct metrics;
 struct operations;
 struct scheduler;
 struct run;
@@ -58,6 +59,8 @@ struct server {
     int session_count;
     struct run_list runs;                /* workers that have not been reaped */
     struct http_transfer_list transfers; /* results on their way by HTTP */
+    int transfer_count;
+    struct metrics *metrics;
     struct link_key link_key;
     double started;         /* protocol_now() at the start */
     bool draining;          /* no new jobs */

@@ -15,6 +15,7 @@
 #include "server/job.h"
 #include "server/journal.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/request.h"
 #include "server/upload.h"
 
@@ -52,6 +53,7 @@ int session_established(struct server *server, struct lws *wsi, struct session *
     LIST_INIT(&session->jobs);
     LIST_INSERT_HEAD(&server->sessions, session, link);
     server->session_count++;
+    metrics_add(server->metrics, METRIC_CONNECTIONS, NULL, NULL, 1);
     *slot = session;
     if (!session->authorized)
         lws_set_timer_usecs(wsi, HELLO_TIMEOUT_US);
@@ -156,6 +158,7 @@ void session_hold_after(struct session *session, struct outgoing *message, uint6
 void session_send_error(struct session *session, struct problem *problem, const char *request_id,
                         const char *job_id)
 {
+    metrics_add(session->server->metrics, METRIC_REJECTED, problem->code, NULL, 1);
     session_send(session, protocol_error(problem, request_id, job_id, false));
     problem_finish(problem);
 }

@@ -13,6 +13,7 @@
 #include "server/buffer.h"
 #include "server/fetch.h"
 #include "server/job.h"
+#include "server/metrics.h"
 #include "server/session.h"
 
 static void write_rest(struct upload *upload);
@@ -211,6 +212,8 @@ int upload_write(struct upload *upload, int64_t offset, const void *data, size_t
     memcpy(upload->filling + upload->filled, (const char *)data + known, size - known);
     upload->filled += size - known;
     upload->received += (int64_t)(size - known);
+    metrics_add(upload->job->server->metrics, METRIC_INPUT_BYTES,
+                upload->fetched ? "url" : "upload", NULL, (double)(size - known));
     upload->complete = upload->received == upload->size;
     flush(upload);
     bool crowded = upload->writing && upload->filled + SESSION_RECEIVE_MAX > BUFFER_SIZE;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -283,6 +284,7 @@ void worker_kill(struct worker *worker)
         worker->kill_wanted = true;
         break;
     case WORKER_RUNNING: /* not reaped yet, so the number is still its own */
+        worker->kill_wanted = true;
         kill(-worker->pid, SIGKILL);
         kill(worker->pid, SIGKILL);
         break;
@@ -295,4 +297,15 @@ void worker_kill(struct worker *worker)
 pid_t worker_pid(const struct worker *worker)
 {
     return worker->pid;
+}
+
+void worker_pool_count(const struct worker_pool *pool, int counts[WORKER_STAGE_COUNT])
+{
+    memset(counts, 0, WORKER_STAGE_COUNT * sizeof(*counts));
+    for (const struct worker *worker = pool->first; worker; worker = worker->next) {
+        enum worker_stage stage = worker->kill_wanted               ? WORKER_STAGE_ENDING
+                                  : worker->state == WORKER_RUNNING ? WORKER_STAGE_RUNNING
+                                                                    : WORKER_STAGE_WAITING;
+        counts[stage]++;
+    }
 }

@@ -61,6 +61,15 @@ void worker_pool_destroy(struct worker_pool **pool);
 /* The template's process id, 0 while there is none (for /health and tests). */
 pid_t worker_pool_template(const struct worker_pool *pool);
 
+/* How many workers there are, by what they are at. */
+enum worker_stage {
+    WORKER_STAGE_WAITING, /* not forked yet */
+    WORKER_STAGE_RUNNING,
+    WORKER_STAGE_ENDING, /* killed, not yet reaped */
+    WORKER_STAGE_COUNT
+};
+void worker_pool_count(const struct worker_pool *pool, int counts[WORKER_STAGE_COUNT]);
+
 /* Starts a worker and sends it the task (borrowed). NULL only when out of memory or descriptors. */
 struct worker *worker_start(struct worker_pool *pool, const json_t *task,
                             const struct worker_events *events, void *opaque);

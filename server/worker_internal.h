@@ -47,7 +47,7 @@ struct worker {
     pid_t pid;
     pid_t forked;     /* its process while ASKED, as the template tells it; 0: not told yet */
     int early_deaths; /* before its process could answer */
-    bool kill_wanted; /* once the pid is known */
+    bool kill_wanted; /* and done as soon as the pid is known */
     bool broken;
 
     uv_pipe_t pipe; /* open if pipe_open */

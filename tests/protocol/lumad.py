@@ -14,6 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 ALARMS = re.compile(r"ERROR: \w*Sanitizer|runtime error:|WARNING: ThreadSanitizer|"
                     r"SUMMARY: \w*Sanitizer|Assertion .* failed|stack smashing")
 
+# The start's line, as text or as JSON.
+STARTED = re.compile(r'event=listening port=(\d+) health_port=(\d+)|'
+                     r'"event":"listening","port":(\d+),"health_port":(\d+)')
+
 
 def default_binary():
     for path in (os.environ.get("LUMAD_BIN"), f"{ROOT}/build/asan/bin/lumad",
@@ -97,10 +101,9 @@ class Server:
     def wait_for_start(self):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            found = re.search(r"event=listening port=(\d+) health_port=(\d+)",
-                              self.log()[self.log_start:])
+            found = STARTED.search(self.log(), self.log_start)
             if found:
-                return int(found[1]), int(found[2])
+                return tuple(int(port) for port in found.groups() if port)
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
