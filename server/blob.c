@@ -94,11 +94,6 @@ bool blob_id_valid(const char *id)
     return digits == 1 || number[0] != '0';
 }
 
-const char *blob_root_path(void)
-{
-    return blob_root;
-}
-
 void blob_id(char id[BLOB_ID_MAX], const char *job, enum blob_kind kind, int number)
 {
     int length = snprintf(id, BLOB_ID_MAX, "%s/%s-%d", job, kind == BLOB_IN ? "in" : "out", number);

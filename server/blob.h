@@ -18,8 +18,6 @@ enum blob_kind { BLOB_IN, BLOB_OUT };
 
 /* The root folder; made if it isn't there. 0 or -errno. Call once at start. */
 int blob_init(const char *root);
-/* That folder, for asking how much room there is. */
-const char *blob_root_path(void);
 
 void blob_id(char id[BLOB_ID_MAX], const char *job, enum blob_kind kind, int number);
 bool blob_id_valid(const char *id);

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "server/admission.h"
 #include "server/blob.h"
 #include "server/job.h"
 #include "server/journal.h"
@@ -117,11 +117,11 @@ static void read_workers(const struct server *server, struct readings *readings)
 
 static void read_disk(struct readings *readings)
 {
-    struct statvfs info;
-    if (statvfs(blob_root_path(), &info) == 0) {
-        readings->disk_free = (double)info.f_bavail * (double)info.f_frsize;
-        readings->disk_size = (double)info.f_blocks * (double)info.f_frsize;
-    }
+    int64_t all, available;
+    if (blob_space(&all, &available) < 0)
+        return;
+    readings->disk_free = (double)available;
+    readings->disk_size = (double)all;
 }
 
 static int count_entries(const char *path)
@@ -204,5 +204,7 @@ const char *gauges_unready(const struct server *server)
         return "draining";
     if (!operations_known(server->operations))
         return "starting";
+    if (admission_room(server) <= 0)
+        return "out of disk";
     return NULL;
 }

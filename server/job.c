@@ -548,6 +548,7 @@ static void release_dropped(struct job *job)
 
 void job_drop(struct job *job)
 {
+    job_account_dropped(job);
     delivery_destroy(&job->delivery);
     (void)table_remove(&job->server->jobs, job->id);
     job->dropped = true;

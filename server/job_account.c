@@ -1,6 +1,6 @@
 /*
  * What is counted and logged of a job. Its line in the log comes once, when it has ended and its
- * workers have been reaped: only then is it known what it took.
+ * workers have been reaped, since only then is it known what it took; or when the server ends.
  */
 #include "server/job_internal.h"
 
@@ -61,8 +61,11 @@ static const char *detail_text(const struct job *job, const char *key)
     return json_string_value(json_object_get(json_object_get(job->word, "details"), key));
 }
 
-static void log_end(const struct job *job)
+static void log_end(struct job *job)
 {
+    if (job->logged)
+        return;
+    job->logged = true;
     log_info("job_ended", LOG_TEXT("job", job->id), LOG_TEXT("operation", job->operation),
              LOG_TEXT("caller", job->caller), LOG_TEXT("state", job_state_name(job->state)),
              LOG_TEXT("code", word_text(job, "code")), LOG_TEXT("limit", detail_text(job, "limit")),
@@ -76,7 +79,7 @@ static void log_end(const struct job *job)
              LOG_INTEGER("peak_memory_bytes", job->peak_memory_bytes));
 }
 
-void job_account_ended(const struct job *job)
+void job_account_ended(struct job *job)
 {
     struct server *server = job->server;
     const char *outcome = job_state_name(job->state);
@@ -101,5 +104,11 @@ void job_account_reaped(struct job *job, const struct worker_exit *how)
         job->peak_memory_bytes = how->peak_memory_bytes;
     metrics_add(job->server->metrics, METRIC_JOB_CPU, job->operation, NULL, how->cpu_seconds);
     if (job_ended(job) && job->unreaped == 0)
+        log_end(job);
+}
+
+void job_account_dropped(struct job *job)
+{
+    if (job_ended(job))
         log_end(job);
 }

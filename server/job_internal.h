@@ -52,8 +52,9 @@ bool job_awaits_upload(const struct job *job);
 /* job_account.c: metrics and the log */
 void job_account_accepted(const struct job *job);
 void job_account_started(const struct job *job);
-void job_account_ended(const struct job *job);
+void job_account_ended(struct job *job);
 void job_account_reaped(struct job *job, const struct worker_exit *how);
+void job_account_dropped(struct job *job);
 
 /* job_fetch.c */
 /* Starts to fetch what its inputs name by URL. May end the job. */

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from http_client import ask
 from lumad import Server, wait_until
 from origin import Origin
 from wire import Client
@@ -68,6 +69,17 @@ def test_what_has_no_room_is_refused(client, crowded, small):
     client.error(start(4 * MIB), "disk_full")
     client.request({"type": "cancel_job", "job_id": first["job_id"]})
     client.run("remove_audio", small).completed()
+
+
+def test_a_full_disk_is_not_ready(crowded):
+    filler = f"/proc/{crowded.pid}/root{crowded.data}/filler"
+    assert ask(crowded.health_port, "/ready").status == 200
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, (SIZE - 1) * MIB)
+    answer = ask(crowded.health_port, "/ready")
+    os.unlink(filler)
+    assert answer.status == 503 and answer.body == b"out of disk\n"
+    assert ask(crowded.health_port, "/ready").status == 200
 
 
 def test_an_upload_that_fills_the_disk(client, crowded, small):
