@@ -120,7 +120,7 @@ return {
     local list = ranges.of(job, options)
     if source.video and mode == "copy" then
       list = move_to_keyframes(job, source, list)
-    elseif source.video and (mode == "smart" or #list > 1) then
+    elseif source.video then
       list = move_to_pictures(source, list)
     end
 

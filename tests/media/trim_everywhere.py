@@ -60,11 +60,9 @@ def judge(outcome, path, media, ranges, mode):
         wanted = sum(stop - start for start, stop in ranges)
         got = facts.sound_seconds(outcome.path, after.audio.index)
         return "" if abs(got - wanted) < 0.15 * len(ranges) else f"{got:.3f} s, not {wanted:.3f}"
-    if mode == "copy":
-        ranges = cuts.moved(outcome)
+    ranges = cuts.moved(outcome) if mode == "copy" else cuts.to_pictures(path, ranges)
     try:
-        slack = 0.001 + media.video.frame * (0.6 if len(ranges) > 1 else 0.1)
-        cuts.check(outcome.path, path, ranges, least=28, slack=slack)
+        cuts.check(outcome.path, path, ranges, least=28, slack=0.003)
     except AssertionError as error:
         return str(error).splitlines()[0][:200] or "complaints or times"
     return ""
