@@ -85,7 +85,9 @@ static bool has_recovery_point(struct bytes unit)
     return false;
 }
 
-static bool h264_point(const struct access *access, struct bytes bytes)
+enum h264_point { H264_NONE, H264_RECOVERY, H264_IDR };
+
+static enum h264_point h264_point(const struct access *access, struct bytes bytes)
 {
     enum { SLICE = 1, PARTITION = 2, IDR = 5, SEI = 6 };
     struct bytes unit;
@@ -93,13 +95,13 @@ static bool h264_point(const struct access *access, struct bytes bytes)
     while (next_unit(access, &bytes, &unit)) {
         int type = *unit.at & 31;
         if (type == IDR)
-            return true;
+            return H264_IDR;
         if (type == SLICE || type == PARTITION)
-            return recovery;
+            return recovery ? H264_RECOVERY : H264_NONE;
         if (type == SEI)
             recovery |= has_recovery_point(unit);
     }
-    return false;
+    return H264_NONE;
 }
 
 /* IDR, BLA and CRA pictures (H.265, 7.4.2.2). */
@@ -249,7 +251,7 @@ bool access_is_point(const struct access *access, const AVPacket *packet)
         return false;
     switch (access->codec) {
     case AV_CODEC_ID_H264:
-        return h264_point(access, bytes);
+        return h264_point(access, bytes) != H264_NONE;
     case AV_CODEC_ID_HEVC:
         return hevc_point(access, bytes);
     case AV_CODEC_ID_MPEG1VIDEO:
@@ -266,6 +268,13 @@ bool access_is_point(const struct access *access, const AVPacket *packet)
     default:
         return true;
     }
+}
+
+bool access_is_fresh(const struct access *access, const AVPacket *packet)
+{
+    struct bytes bytes = {packet->data, packet->data + packet->size};
+    return access_is_point(access, packet) &&
+           (access->codec != AV_CODEC_ID_H264 || h264_point(access, bytes) == H264_IDR);
 }
 
 bool access_is_packed(const struct access *access, const AVPacket *packet)

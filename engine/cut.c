@@ -39,7 +39,9 @@ struct head {
     int64_t picture; /* the first one in the range that can be decoded; INT64_MAX: none */
     int64_t next;    /* the first one behind the range; INT64_MAX: none was seen */
     bool first;      /* no picture at all is shown before the point */
+    bool fresh;      /* the point is (access_is_fresh()) */
     bool keyframes;
+    bool stale; /* there were points, but none was fresh */
 };
 
 /* Pictures that are decoded after the point, but shown before it. */
@@ -58,8 +60,9 @@ static int read_leading(struct cut_reader *reader, int64_t start, struct head *h
     return FFMIN(code, 0);
 }
 
-static int find_head(struct cut_reader *reader, int64_t start, int64_t stop, struct head *head,
-                     struct error *e)
+/* With only_fresh, points that aren't are passed over. */
+static int find_head(struct cut_reader *reader, int64_t start, int64_t stop, bool only_fresh,
+                     struct head *head, struct error *e)
 {
     int64_t latest = INT64_MIN;
     bool decodable = false;
@@ -69,9 +72,12 @@ static int find_head(struct cut_reader *reader, int64_t start, int64_t stop, str
         int64_t pts = reader->pts;
         if (pts >= start && pts < stop) {
             head->keyframes |= is_key(reader);
-            if (reader->judged && pts > latest &&
-                access_is_point(&reader->access, reader->packet)) {
+            bool fresh = access_is_fresh(&reader->access, reader->packet);
+            bool point = access_is_point(&reader->access, reader->packet);
+            head->stale |= point && !fresh;
+            if (reader->judged && pts > latest && (fresh || (point && !only_fresh))) {
                 head->found = true;
+                head->fresh = fresh;
                 head->point = pts;
                 head->picture = FFMIN(head->picture, pts);
                 head->first = reader->from_begin && !decodable;
@@ -250,8 +256,10 @@ static const char *no_head(const struct cut_reader *reader, const struct head *h
         return reader->trouble;
     if (!head->keyframes)
         return "no keyframe lies between the cuts";
-    return reader->judged ? "what follows its keyframes may need earlier pictures"
-                          : "what its keyframes mean can't be told without decoding";
+    if (!reader->judged)
+        return "what its keyframes mean can't be told without decoding";
+    return head->stale ? "no keyframe is an IDR picture, and H.264 can be joined at no other"
+                       : "what follows its keyframes may need earlier pictures";
 }
 
 /* A cut moved to the picture behind it, if that is near. */
@@ -263,14 +271,29 @@ static int64_t to_picture(const struct cut_reader *reader, int64_t time, int64_t
     return av_q2d(time_base) * (double)(picture - time) <= NEAR ? picture : time;
 }
 
-static int make_exact(struct cut_reader *reader, double start, double stop, struct cut *cut,
+struct range {
+    double start, stop;
+    bool behind;
+};
+
+/* A point that goes on from the pictures before it will do only where nothing stands before it. */
+static int find_good_head(struct cut_reader *reader, int64_t start, int64_t stop, bool behind,
+                          struct head *head, struct error *e)
+{
+    int code = find_head(reader, start, stop, behind, head, e);
+    if (code == 0 && head->found && !head->fresh && head->picture < head->point)
+        code = find_head(reader, start, stop, true, head, e);
+    return code;
+}
+
+static int make_exact(struct cut_reader *reader, const struct range *range, struct cut *cut,
                       struct error *e)
 {
-    int64_t from = cut_reader_ticks(reader, start, AV_ROUND_UP);
-    int64_t to = cut_reader_ticks(reader, stop, AV_ROUND_UP);
+    int64_t from = cut_reader_ticks(reader, range->start, AV_ROUND_UP);
+    int64_t to = cut_reader_ticks(reader, range->stop, AV_ROUND_UP);
     struct head head;
     struct tail tail = {to, to, INT64_MAX};
-    int code = find_head(reader, from, to, &head, e);
+    int code = find_good_head(reader, from, to, range->behind, &head, e);
     if (code == 0 && head.found && !reader->trouble)
         code = find_tail(reader, head.point, to, &tail, e);
     if (code < 0)
@@ -296,11 +319,11 @@ static int make_exact(struct cut_reader *reader, double start, double stop, stru
     return 0;
 }
 
-static int make_at_keyframes(struct cut_reader *reader, double start, double stop, struct cut *cut,
+static int make_at_keyframes(struct cut_reader *reader, const struct range *range, struct cut *cut,
                              struct error *e)
 {
-    int64_t from = cut_reader_ticks(reader, start, AV_ROUND_DOWN);
-    int64_t to = cut_reader_ticks(reader, stop, AV_ROUND_UP);
+    int64_t from = cut_reader_ticks(reader, range->start, AV_ROUND_DOWN);
+    int64_t to = cut_reader_ticks(reader, range->stop, AV_ROUND_UP);
     struct head head;
     struct tail tail = {to, to, INT64_MAX};
     int code = find_point_before(reader, from, &head, e);
@@ -319,36 +342,38 @@ static int make_at_keyframes(struct cut_reader *reader, double start, double sto
 
 /* ---- for others ---- */
 
-static int make(const struct plan *plan, struct plan_edge video, double start, double stop,
+static int make(const struct plan *plan, struct plan_edge video, const struct range *range,
                 struct cut *cut,
-                int (*parts)(struct cut_reader *reader, double start, double stop, struct cut *cut,
+                int (*parts)(struct cut_reader *reader, const struct range *range, struct cut *cut,
                              struct error *e),
                 struct error *e)
 {
     struct cut_reader reader;
     *cut = (struct cut){0};
-    if (!(start >= 0) || !(stop > start)) {
+    if (!(range->start >= 0) || !(range->stop > range->start)) {
         return error_set(e, ERROR_INVALID_OPTION,
                          "a range begins at 0 or later and ends after it begins");
     }
     int code = cut_reader_open(&reader, plan, video, e);
     if (code < 0)
         return code;
-    code = parts(&reader, start, stop, cut, e);
+    code = parts(&reader, range, cut, e);
     cut_reader_close(&reader);
     return code;
 }
 
 int cut_exactly(const struct plan *plan, struct plan_edge video, double start, double stop,
-                struct cut *cut, struct error *e)
+                bool behind, struct cut *cut, struct error *e)
 {
-    return make(plan, video, start, stop, cut, make_exact, e);
+    const struct range range = {start, stop, behind};
+    return make(plan, video, &range, cut, make_exact, e);
 }
 
 int cut_at_keyframes(const struct plan *plan, struct plan_edge video, double start, double stop,
                      struct cut *cut, struct error *e)
 {
-    return make(plan, video, start, stop, cut, make_at_keyframes, e);
+    const struct range range = {start, stop, false};
+    return make(plan, video, &range, cut, make_at_keyframes, e);
 }
 
 /* ---- keyframes ---- */

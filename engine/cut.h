@@ -35,7 +35,7 @@ struct cut {
  * is meant: so every part lasts as long as its pictures. For the whole file, also of a range. 0 or
  * an error code. On the thread that builds the plan. */
 int cut_exactly(const struct plan *plan, struct plan_edge video, double start, double stop,
-                struct cut *cut, struct error *e);
+                bool behind, struct cut *cut, struct error *e);
 
 /* One part, copied, that holds all of [start, stop): from the last point before it at which
  * decoding may begin, to where the pictures kept end in decoding order too. If that can't be told,

@@ -53,21 +53,30 @@ int bind_keyframes(lua_State *L, const struct bind_input *input)
     return 1;
 }
 
-/* True for `{keyframes=true}` at index 2. */
-static bool keyframes_option(lua_State *L)
+struct wishes {
+    bool keyframes, behind;
+};
+
+/* The table at index 2, if there is one. */
+static struct wishes check_wishes(lua_State *L)
 {
-    bool keyframes = false;
+    struct wishes wishes = {false, false};
     if (lua_isnoneornil(L, 2)) {
-        return false;
+        return wishes;
     }
     luaL_checktype(L, 2, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "keyframes") != 0) {
-            luaL_error(L, "parts() knows the option 'keyframes' only");
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        bool value = lua_toboolean(L, -1);
+        if (strcmp(name, "keyframes") == 0) {
+            wishes.keyframes = value;
+        } else if (strcmp(name, "behind") == 0) {
+            wishes.behind = value;
+        } else {
+            luaL_error(L, "parts() knows the options 'keyframes' and 'behind' only");
         }
-        keyframes = lua_toboolean(L, -1);
     }
-    return keyframes;
+    return wishes;
 }
 
 /* The node of the whole file that a range was taken of: the first one with its media. */
@@ -117,10 +126,11 @@ int bind_parts(lua_State *L, const struct bind_stream *stream)
     if (!bind_edge_stream(bind->plan, stream->edge)) {
         return luaL_error(L, "only video straight from an input has parts");
     }
-    int code =
-        keyframes_option(L)
-            ? cut_at_keyframes(bind->plan, stream->edge, stream->start, stream->stop, &cut, &e)
-            : cut_exactly(bind->plan, stream->edge, stream->start, stream->stop, &cut, &e);
+    struct wishes wishes = check_wishes(L);
+    int code = wishes.keyframes ? cut_at_keyframes(bind->plan, stream->edge, stream->start,
+                                                   stream->stop, &cut, &e)
+                                : cut_exactly(bind->plan, stream->edge, stream->start, stream->stop,
+                                              wishes.behind, &cut, &e);
     if (code < 0) {
         return bind_raise(L, &e);
     }

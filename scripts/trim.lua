@@ -58,8 +58,8 @@ local function smart(source, stream, list, options)
   if options.video_codec and options.video_codec ~= stream.codec then
     return nil, "as asked"
   end
-  for _, range in ipairs(list) do
-    local parts, why = ranges.part(source, stream, range):parts()
+  for number, range in ipairs(list) do
+    local parts, why = ranges.part(source, stream, range):parts { behind = number > 1 }
     reason = reason or why
     for _, part in ipairs(parts) do
       copied = copied + (part.copied and 1 or 0)
@@ -139,7 +139,9 @@ return {
       elseif not fits then
         why[stream.index] = obstacle
       elseif mode == "copy" then
-        kept[stream.index], why[stream.index] = join(stream, copy), "copied"
+        local joins, track = pcall(join, stream, copy)
+        kept[stream.index] = joins and track
+        why[stream.index] = joins and "copied" or tostring(track)
       else
         kept[stream.index], why[stream.index] = smart(source, stream, list, options)
       end

@@ -111,11 +111,17 @@ def moved(outcome):
 SWEEP = "aevalsrc=0.4*sin(2*PI*(400*t+150*t*t)):s=48000:d={seconds}"
 
 
+@functools.lru_cache(maxsize=None)
+def sound_of(path, stream, rate):
+    """The time of the first sample, and the samples."""
+    first = facts.decoded_times(path, stream)[0] - beginning(path)
+    return first, facts.samples(path, stream, "s16le", "-ac", "1", "-ar", str(rate))
+
+
 def heard(path, at, stream="a:0"):
     """Of a file with the sweep as its sound: the time of the original that is heard at a time."""
     rate, length = 48000, 0.12
-    first = facts.decoded_times(path, stream)[0] - beginning(path)
-    raw = facts.samples(path, stream, "s16le", "-ac", "1", "-ar", str(rate))
+    first, raw = sound_of(path, stream, rate)
     sound = memoryview(raw).cast("h")
     start = round((at - first - length / 2) * rate)
     window = sound[max(start, 0):start + round(length * rate)]

@@ -129,6 +129,9 @@ static void points_are_told(void **state)
         AVPacket packet = {.data = bytes, .size = samples[i].size, .flags = AV_PKT_FLAG_KEY};
         if (access_is_point(&access, &packet) != samples[i].point)
             fail_msg("%s", samples[i].what);
+        bool recovers = strcmp(samples[i].what, "h264: a picture with a recovery point") == 0 ||
+                        strcmp(samples[i].what, "h264: another message before") == 0;
+        assert_int_equal(access_is_fresh(&access, &packet), samples[i].point && !recovers);
         packet.flags = 0; /* a container that doesn't call it a keyframe knows why */
         assert_int_equal(access_is_point(&access, &packet), access.intra_only);
     }
