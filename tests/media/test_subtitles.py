@@ -182,9 +182,9 @@ def test_damaged_files(luma):
 def test_too_much_text(luma):
     path = luma.folder / "long.srt"
     with open(path, "wb") as file:
+        file.write(SRT.format(*RUSSIAN).encode())
         for _ in range(100):
-            file.write(SRT.format("x" * 500000, "y" * 500000).encode())
-    assert os.path.getsize(path) > 90e6
+            file.write(b"x" * 999_999 + b"\n")
     outcome = luma.fails("limit_exceeded", "subtitles", path, action="extract")
     assert "32 MB" in outcome.error["message"]
 
@@ -455,13 +455,13 @@ def test_burn_real(luma):
 @needs_media
 @pytest.mark.parametrize("name, text", [
     ("non-utf8.srt", "How did we end up here?"), ("utf16le.srt", "This is the second subtitle."),
-    ("bom-utf8.srt", "This is the first subtitle."), ("carriage-return.srt", ""),
-    ("elephants-dream-ja.vtt", "左に見えるのは"), ("different-format.ass", ""),
+    ("bom-utf8.srt", "This is the first subtitle."), ("carriage-return.srt", "strike you as"),
+    ("elephants-dream-ja.vtt", "左に見えるのは"), ("different-format.ass", "Coruscant"),
 ])
 def test_real_text(luma, name, text):
-    for form in ("srt", "ass", "vtt"):
-        outcome = luma.ok("subtitles", MEDIA / name, action="extract", format=form)
-        assert text in as_srt(outcome.path)
+    form = "vtt" if name.endswith("srt") else "srt"
+    outcome = luma.ok("subtitles", MEDIA / name, action="extract", format=form)
+    assert text in as_srt(outcome.path)
 
 
 @needs_media
