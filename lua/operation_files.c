@@ -22,7 +22,9 @@
 
 #define PROGRESS_PERIOD_MS 250
 #define MAX_ALTERNATIVES   10 /* to a file of an unwanted size */
-#define MAX_PROBED         20 /* files of one job that are opened again to be described */
+/* Of what is left, the part of a run that others may follow, if what it makes is unfit. */
+#define SHARE_OF_A_TRY 0.6
+#define MAX_PROBED     20 /* files of one job that are opened again to be described */
 
 /* ---- numbers and paths ---- */
 
@@ -154,7 +156,7 @@ static void take_results(struct job *job, const struct pipeline_result *result)
     }
 }
 
-static int run_pipeline(struct job *job, const int *nodes, int count)
+static int run_pipeline(struct job *job, const int *nodes, int count, bool last)
 {
     const struct operation_request *request = job->request;
     const struct pipeline_options options = {
@@ -168,7 +170,10 @@ static int run_pipeline(struct job *job, const int *nodes, int count)
         .opaque = job,
     };
     struct pipeline_result result = {0};
+    job->percent_share = (100 - job->percent_from) * (last ? 1 : SHARE_OF_A_TRY);
     int code = pipeline_run(job->plan, &options, &result, &job->outcome->error);
+    job->percent_from += job->percent_share;
+    job->elapsed = job->told.elapsed;
 
     if (code < 0) {
         return job->outcome->error.code ? job->outcome->error.code : code;
@@ -311,7 +316,7 @@ static int replace_unfit(struct job *job, int output)
             if (alternative.input >= 0) {
                 return keep_input(job, output, alternative.input);
             }
-            code = run_pipeline(job, &job->alternative, 1);
+            code = run_pipeline(job, &job->alternative, 1, false);
         }
     }
     return code;
@@ -445,19 +450,25 @@ int operation_make_files(struct job *job)
 {
     const struct bind *bind = &job->bind;
     int nodes[BIND_MAX_OUTPUTS], count = 0, code = 0;
+    bool last = true;
 
     for (int i = 0; i < bind->output_count; i++) {
         if (bind->outputs[i].node >= 0) {
             nodes[count++] = bind->outputs[i].node;
+            last = last && bind->outputs[i].otherwise == LUA_NOREF;
         }
     }
     if (count > 0) {
-        code = run_pipeline(job, nodes, count);
+        code = run_pipeline(job, nodes, count, last);
     }
     for (int i = 0; i < bind->output_count && code == 0; i++) {
         if (bind->outputs[i].node >= 0 && bind->outputs[i].otherwise != LUA_NOREF) {
             code = replace_unfit(job, i);
         }
+    }
+    if (code == 0 && !last && job->request->progress) {
+        job->told.percent = 100;
+        job->request->progress(job->request->opaque, &job->told);
     }
     for (int i = 0; i < bind->output_count && code == 0; i++) {
         if (bind->outputs[i].node < 0) {

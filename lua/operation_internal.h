@@ -4,6 +4,7 @@
 #ifndef LUMA_LUA_OPERATION_INTERNAL_H
 #define LUMA_LUA_OPERATION_INTERNAL_H
 
+#include "engine/pipeline.h"
 #include "lua/bind.h"
 #include "lua/operation.h"
 #include "lua/sandbox.h"
@@ -44,6 +45,7 @@ struct job {
 
     bool allowed;                       /* the caller's `planned` has been asked */
     double percent;                     /* highest told */
+    struct pipeline_progress told;      /* the last */
     double percent_from, percent_share; /* where the current run's part begins, and its size */
     double elapsed, measure_elapsed;    /* seconds of all measures before, of the last one */
 };

@@ -32,11 +32,11 @@ int operation_tell_progress(void *opaque, const struct pipeline_progress *progre
 
     told.elapsed += job->elapsed;
     if (isfinite(told.percent)) {
-        /* a second run, of an alternative, begins anew */
         double percent = job->percent_from + told.percent * job->percent_share / 100;
         job->percent = fmax(job->percent, fmin(percent, 100));
         told.percent = job->percent;
     }
+    job->told = told;
     return job->request->progress(job->request->opaque, &told);
 }
 

@@ -280,11 +280,12 @@ def bench_small(source, folder, report):
 
 # Size, frame rate, sound rate, seconds, ending, codecs.
 UNLIKE = [
-    ("320x180", "25", 48000, 0.9, "mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"),
+    ("320x180", "25", 48000, 0.9, "mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p "
+                                         "-c:a aac"),
     ("640x360", "30", 44100, 1.03, "mkv", "-c:v libx265 -x265-params log-level=none -preset "
                                           "ultrafast -c:a libmp3lame"),
-    ("480x270", "24", 48000, 0.71, "webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -b:v 300k "
-                                           "-c:a libopus"),
+    ("480x270", "24", 48000, 0.71, "webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime "
+                                           "-b:v 300k -c:a libopus"),
     ("352x288", "50", 48000, 0.83, "ts", "-c:v mpeg2video -q:v 4 -c:a mp2"),
     ("640x480", "12", 32000, 1.1, "mov", "-c:v mpeg4 -q:v 4 -c:a aac -ac 2"),
     ("854x480", "24000/1001", 96000, 0.61, "mkv", "-c:v ffv1 -c:a flac"),
@@ -312,9 +313,9 @@ def bench_concat(_source, folder, report):
                   for n in range(len(clips))]
         joined = "".join(f"[v{n}][a{n}]" for n in range(len(clips)))
         graph = f"{''.join(chains)}{joined}concat=n={len(clips)}:v=1:a=1[v][a]"
-        return measure(["ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, "-filter_complex", graph,
-                        "-map", "[v]", "-map", "[a]", "-c:v", "libx264", "-preset", "veryfast",
-                        "-crf", "20", theirs])
+        return measure(["ffmpeg", "-v", "error", "-nostdin", "-y", *inputs, "-filter_complex",
+                        graph, "-map", "[v]", "-map", "[a]", "-c:v", "libx264", "-preset",
+                        "veryfast", "-crf", "20", theirs])
 
     names = {"wall_s": ("wall time", 1, "s"), "memory_mb": ("peak memory", 1, "MB")}
     pairs = min(PAIRS, 3)
