@@ -7,9 +7,10 @@
  * aren't square.
  *
  * Fonts: those that come with the media first, then what fontconfig finds. They are looked for when
- * the first text is made, never before: a job that burns nothing doesn't pay for it. Where there is
- * no font at all, or none that has most of the letters, it fails with a sentence, as pictures
- * without text, or with boxes, would be a silent loss.
+ * the first text is made (15 ms with fontconfig's cache), never before: a job that burns nothing
+ * doesn't pay for it, and libass shares nothing that a process could have ready. Where there is no
+ * font at all, or none that has most of the letters, it fails with a sentence, as pictures without
+ * text, or with boxes, would be a silent loss.
  *
  * Events are kept, up to BURN_TEXT_MAX_EVENTS and BURN_TEXT_MAX_BYTES; libass's caches are bounded.
  * Everything belongs to one thread.

@@ -94,7 +94,7 @@ end
 -- The container keeps its kind where that holds subtitles; Matroska holds everything.
 local function container(job, source)
   local family = source.family
-  if av.formats[family].subtitle ~= "" and (source.video or source.audio) then
+  if av.formats[family].subtitle ~= "" then
     return family
   end
   job:note(("the result is mkv: %s holds no subtitles of text"):format(family))
@@ -130,6 +130,9 @@ end
 
 function actions.embed(job)
   local source, options = job.inputs[1], job.options
+  if not source.video and not source.audio then
+    job:fail("no_such_stream", "the first file has neither video nor audio")
+  end
   local format = container(job, source)
   local second = job.inputs[2]
   local chosen, language

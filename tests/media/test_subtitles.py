@@ -70,6 +70,9 @@ def test_no_such_subtitles(luma, clips):
         assert "the file has" in outcome.error["message"]
     luma.fails("no_such_stream", "subtitles", clips["silent.mp4"], action="extract")
     luma.fails("no_such_stream", "subtitles", clips["silent.mp4"], action="embed")
+    outcome = luma.fails("no_such_stream", "subtitles", written(luma, "a.srt", SRT),
+                         clips["silent.mp4"], action="embed")
+    assert "first file" in outcome.error["message"]
 
 
 def test_options_that_do_not_fit(luma, clips):
