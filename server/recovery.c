@@ -16,7 +16,7 @@
 #include "server/scheduler.h"
 #include "server/server.h"
 
-#define PATIENCE_MS 10000 /* for the workers of a dead server to be gone, all told */
+#define PATIENCE_MS 5000 /* for the workers of a dead server to be gone, all told */
 #define PAUSE_MS    5
 
 struct recovering {
