@@ -183,6 +183,10 @@ int encode_join_header(struct run *run, const struct plan_node *sequence, int se
         encode->stage.task.ports = &port;
         encode->node = run->plan->nodes[sequence->inputs[segment].node];
         encode_join(encode, run->plan, sequence, segment);
+        if (!encode->leader)
+            code = error_set(e, ERROR_INTERNAL, "segment %d has nothing to be like", segment + 1);
+    }
+    if (code == 0) {
         encode->frame_rate = encode->leader->frame_rate;
         encode->codec_id = encode->node->encoder->id;
         encode->spec.kind = AVMEDIA_TYPE_VIDEO;

@@ -100,7 +100,9 @@ static bool read_sps(struct hevc_ids *ids, struct nal_bits *bits, unsigned layer
     for (unsigned i = first; i <= layers; i++)
         skip_golombs(bits, 3);
     skip_golombs(bits, 6);
-    bool scaling = nal_bit(bits) && nal_bit(bits);
+    bool scaling = nal_bit(bits); /* by default lists, or by its own */
+    if (scaling)
+        scaling = nal_bit(bits);
     nal_bit(bits); /* asymmetric partitions */
     ids->sao = nal_bit(bits);
     if (nal_bit(bits)) { /* PCM */

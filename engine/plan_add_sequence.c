@@ -60,6 +60,15 @@ static int check_packets(const struct plan *plan, struct plan_edge edge, int num
         error_set(e, ERROR_INVALID_OPTION, "segment %d is a cover picture", number + 1);
         return refuse(e, number, "a stream with time");
     }
+    if (stream && node->kind == PLAN_COPY && stream->interlaced &&
+        stream->parameters->codec_id == AV_CODEC_ID_H264 &&
+        !strcmp(plan->nodes[node->inputs[0].node]->file->media->format, "mpegts")) {
+        error_set(e, ERROR_INVALID_OPTION,
+                  "segment %d can't be copied: it is interlaced, and a transport stream may have "
+                  "its fields in packets of their own, without times",
+                  number + 1);
+        return refuse(e, number, "an encode");
+    }
     if (plan_two_passes(node)) {
         error_set(e, ERROR_INVALID_OPTION, "segment %d wants two passes, which one part can't have",
                   number + 1);

@@ -173,9 +173,10 @@ static int take_picture(struct sequence *sequence, const struct port *from, AVFr
 int sequence_take_frame(struct sequence *sequence, const struct port *from, AVFrame *frame,
                         struct error *e)
 {
-    if (frame->pts == AV_NOPTS_VALUE)
+    if (frame->pts == AV_NOPTS_VALUE) {
         return error_set(e, ERROR_CORRUPT_MEDIA, "a frame of segment %d has no time",
                          sequence->segment + 1);
+    }
     return sequence->node->kind_of_track == AVMEDIA_TYPE_AUDIO
                ? take_sound(sequence, frame, e)
                : take_picture(sequence, from, frame, e);

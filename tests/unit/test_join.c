@@ -324,6 +324,23 @@ static void test_refusals(void **state)
             "libsvtav1", none, "doesn't take its pixel format");
 }
 
+/* Two fields may be two packets, of which one has no time. */
+static void test_fields_in_packets(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    int input;
+    struct plan *plan = make_plan(fixture_clip("fields.ts", PICTURES
+                                               "-c:v libx264 -preset ultrafast -flags +ilme+ildct "
+                                               "-x264-params tff=1 -g 10"),
+                                  &input);
+    const struct plan_segment whole = {add_copy(plan, stream_of(plan, input, AVMEDIA_TYPE_VIDEO)),
+                                       NAN};
+    assert_int_equal(plan_add_sequence(plan, &whole, 1, &e), ERROR_INVALID_OPTION);
+    assert_non_null(strstr(e.message, "can't be copied: it is interlaced"));
+    plan_destroy(&plan);
+}
+
 /* What is turned by the player is encoded as it is coded, and only with its like. */
 static void test_turned(void **state)
 {
@@ -369,9 +386,8 @@ int main(void)
 {
     setenv("SVT_LOG", "0", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_codec),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_turned),
+        cmocka_unit_test(test_every_codec),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_fields_in_packets), cmocka_unit_test(test_turned),
         cmocka_unit_test(test_longer_than_told),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
