@@ -175,7 +175,6 @@ static int begin(struct burn *burn)
         .header_size = decoder->subtitle_header_size,
         .attachments = burn->source.source.context,
         .ass = decoder->codec_id == AV_CODEC_ID_ASS || decoder->codec_id == AV_CODEC_ID_SSA,
-        .fixed_fields = strstr(burn->source.source.context->iformat->name, "matroska") != NULL,
         .stored_width = burn->canvas.stored_width,
         .stored_height = burn->canvas.stored_height,
         .style = &burn->style,

@@ -196,19 +196,6 @@ static void tame(ASS_Track *track)
     }
 }
 
-/* As far as it says in which order the fields of events stand. */
-static int header_before_events(const struct burn_text_settings *settings)
-{
-    static const char events[] = "[Events]";
-    const char *header = (const char *)settings->header;
-    for (int i = 0; i + (int)sizeof events - 1 <= settings->header_size; i++) {
-        if ((i == 0 || header[i - 1] == '\n') &&
-            av_strncasecmp(header + i, events, sizeof events - 1) == 0)
-            return i;
-    }
-    return settings->header_size;
-}
-
 static int make_parts(struct burn_text *text, const struct burn_text_settings *settings)
 {
     text->library = ass_library_init();
@@ -223,9 +210,8 @@ static int make_parts(struct burn_text *text, const struct burn_text_settings *s
         return ERROR_OUT_OF_MEMORY;
     ass_set_cache_limits(text->renderer, CACHED_GLYPHS, CACHED_MEGABYTES);
     ass_set_check_readorder(text->track, 0);
-    int size = settings->fixed_fields ? header_before_events(settings) : settings->header_size;
-    if (size > 0)
-        ass_process_codec_private(text->track, (char *)settings->header, size);
+    if (settings->header_size > 0)
+        ass_process_codec_private(text->track, (char *)settings->header, settings->header_size);
     tame(text->track);
     if (settings->style && restyle(text->track, settings->style) < 0)
         return ERROR_OUT_OF_MEMORY;

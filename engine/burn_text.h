@@ -57,7 +57,6 @@ struct burn_text_settings {
     int header_size;
     const AVFormatContext *attachments;
     bool ass;
-    bool fixed_fields; /* events have their fields in Matroska's order, whatever the header says */
     int stored_width, stored_height;
     const struct burn_style *style;
 };

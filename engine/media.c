@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/ass_header.h"
 #include "engine/compat.h"
 #include "engine/orientation.h"
 #include "engine/policy.h"
@@ -136,6 +137,17 @@ static int check_subtitles(AVFormatContext *context, const char *label, struct e
     return code < 0 ? refuse_unknown(label, e) : 0;
 }
 
+static int fix_headers(AVFormatContext *context, const char *label, struct error *e)
+{
+    for (unsigned i = 0; i < context->nb_streams; i++) {
+        AVCodecParameters *par = context->streams[i]->codecpar;
+        bool ass = par->codec_id == AV_CODEC_ID_ASS && strstr(context->iformat->name, "matroska");
+        if (ass && ass_header_fix(par) < 0)
+            return error_set(e, ERROR_OUT_OF_MEMORY, "no memory to open '%s'", label);
+    }
+    return 0;
+}
+
 static AVFormatContext *alloc_context(const struct policy_limits *limits)
 {
     AVFormatContext *context = avformat_alloc_context();
@@ -190,6 +202,8 @@ int media_open_context(AVFormatContext **context, struct io_reader *reader, cons
         goto fail;
     }
     code = check_subtitles(opened, label, e);
+    if (code >= 0)
+        code = fix_headers(opened, label, e);
     if (code < 0)
         goto fail;
     *context = opened;

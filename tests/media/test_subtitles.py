@@ -444,6 +444,16 @@ def test_damaged_pictures(luma, clips):
 
 
 @needs_media
+def test_real_header(luma):
+    """What the header says of the fields is what the lines have."""
+    outcome = luma.ok("subtitles", MEDIA / "ass-subs.mkv", action="extract")
+    lines = open(outcome.path).read().split("[Events]")[1].strip().splitlines()
+    names = [name.strip() for name in lines[0].partition(":")[2].split(",")]
+    values = lines[1].partition(":")[2].split(",", len(names) - 1)
+    assert values[names.index("Text")] == "This is the first subtitle."
+
+
+@needs_media
 def test_burn_real(luma):
     outcome = luma.ok("subtitles", MEDIA / "ass-subs.mkv", action="burn", **FAST)
     assert facts.similarity(outcome.path, MEDIA / "ass-subs.mkv") < 0.99

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/ass_header.h"
 #include "engine/burn_draw.h"
 #include "engine/burn_picture.h"
 #include "engine/burn_text.h"
@@ -495,6 +496,48 @@ static void test_missing_letters(void **state)
     assert_int_equal(status, 0);
 }
 
+/* ---- headers ---- */
+
+static void test_headers(void **state)
+{
+#define BEFORE "[Script Info]\n\n[V4+ Styles]\nFormat: Name, Fontname\nStyle: Default,Arial\n\n"
+#define GOOD   "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text"
+    static const struct {
+        const char *before, *after; /* NULL: the same */
+    } cases[] = {
+        {BEFORE "[Events]\n" GOOD "\n", NULL},
+        {BEFORE
+         "[Events]\r\nformat:Marked,Start,End,Style,Actor,MarginL,MarginR,MarginV,Effect,Text",
+         NULL},
+        {BEFORE "[Events]\nFormat: Layer, Start, End, Style, Name, Text\n",
+         BEFORE "[Events]\n" GOOD "\n"},
+        {BEFORE "[events]\r\nFormat: Text\r\n[Fonts]\r\n",
+         BEFORE "[events]\r\n" GOOD "\r\n[Fonts]\r\n"},
+        {BEFORE "[Events]\n" GOOD ", More", BEFORE "[Events]\n" GOOD},
+        {BEFORE "[Events]\nFormat:", BEFORE "[Events]\n" GOOD},
+        {BEFORE "[Events]\n", NULL},
+        {BEFORE, NULL},
+        {"", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AVCodecParameters *parameters = avcodec_parameters_alloc();
+        size_t size = strlen(cases[i].before);
+        const char *wanted = cases[i].after ? cases[i].after : cases[i].before;
+        assert_non_null(parameters);
+        parameters->extradata = av_mallocz(size + AV_INPUT_BUFFER_PADDING_SIZE);
+        parameters->extradata_size = (int)size;
+        memcpy(parameters->extradata, cases[i].before, size + 1);
+        assert_int_equal(ass_header_fix(parameters), 0);
+        assert_string_equal((const char *)parameters->extradata, wanted);
+        assert_int_equal(parameters->extradata_size, strlen(wanted));
+        avcodec_parameters_free(&parameters);
+    }
+    AVCodecParameters *none = avcodec_parameters_alloc();
+    assert_int_equal(ass_header_fix(none), 0);
+    avcodec_parameters_free(&none);
+}
+
 /* ---- the plan ---- */
 
 static int add_srt(struct plan *plan)
@@ -565,12 +608,19 @@ static void test_plan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_colors),          cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_blending),        cmocka_unit_test(test_pictures),
-        cmocka_unit_test(test_absurd_pictures), cmocka_unit_test(test_text),
-        cmocka_unit_test(test_style),           cmocka_unit_test(test_aspect),
-        cmocka_unit_test(test_limits),          cmocka_unit_test(test_no_font),
-        cmocka_unit_test(test_missing_letters), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_colors),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_blending),
+        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_absurd_pictures),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_style),
+        cmocka_unit_test(test_aspect),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_font),
+        cmocka_unit_test(test_missing_letters),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
