@@ -230,6 +230,7 @@ static bool harmless(const char *filter, const char *option)
         {"showcqt", "font", "a family"},
         {"metadata", "direct", "of the file that is refused"},
         {"ametadata", "direct", "of the file that is refused"},
+        {"ssim360", "heatmap_str", "the numbers themselves"},
     };
     for (size_t i = 0; i < COUNT(known); i++) {
         if (!strcmp(known[i].filter, filter) && !strcmp(known[i].option, option)) {
