@@ -79,6 +79,17 @@ static int64_t to_clock(int64_t time, AVRational time_base)
 
 /* ---- video ---- */
 
+/* Before anything is sent the input's own distance between decoding and showing may still be taken
+ * for the delay, where that is more than the header says. */
+static void learn_delay(struct sequence *sequence, const AVPacket *packet)
+{
+    if (sequence->begun || sequence->delay == 0 || packet->duration <= 0 ||
+        packet->dts == AV_NOPTS_VALUE || packet->pts <= packet->dts)
+        return;
+    int64_t own = (packet->pts - packet->dts + packet->duration / 2) / packet->duration;
+    sequence->delay = FFMAX(sequence->delay, (int)FFMIN(own, REORDER_MOST));
+}
+
 /* `decoded` is when the packet's own file decodes it, on the packet's time base, if that is known:
  * a first keyframe may have pictures behind it that are shown before. */
 static void decode_in_time(struct sequence *sequence, AVPacket *packet, int64_t length,
@@ -152,6 +163,8 @@ static int take_video(struct sequence *sequence, bool copied, AVPacket *packet, 
     }
     if ((code = sequence_join_packet(sequence, copied, packet, e)) < 0)
         return code;
+    if (copied)
+        learn_delay(sequence, packet);
     time += sequence->zero;
     int64_t decoded = packet->dts;
     if (decoded != AV_NOPTS_VALUE) {

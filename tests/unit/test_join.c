@@ -113,7 +113,7 @@ static struct plan_edge add_parts(struct plan *plan, int input, const struct sou
     struct error e = {0};
     struct cut cut;
     struct plan_edge video = stream_of(plan, input, AVMEDIA_TYPE_VIDEO);
-    if (cut_exactly(plan, video, start, stop, &cut, &e) != 0)
+    if (cut_exactly(plan, video, start, stop, *count > 0, &cut, &e) != 0)
         fail_msg("%s: %s", source->name, e.message);
     for (int i = 0; i < cut.count; i++) {
         const struct cut_part *part = &cut.parts[i];

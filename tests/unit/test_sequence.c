@@ -117,6 +117,35 @@ static void test_unlike_inputs(void **state)
     plan_destroy(&plan);
 }
 
+/* A sequence can be filtered into a segment of another, and be used twice. */
+static void test_sequences_in_sequences(void **state)
+{
+    (void)state;
+    int input;
+    struct plan *plan = make_plan(clip(), &input);
+    struct plan_edge head = stream_of(plan, range_of(plan, input, 0.4, 0.8), AVMEDIA_TYPE_VIDEO);
+    struct plan_edge tail = stream_of(plan, range_of(plan, input, 1.2, 1.4), AVMEDIA_TYPE_VIDEO);
+    const struct plan_segment inner[] = {{head, NAN}, {tail, NAN}};
+    struct plan_edge joined = add_sequence(plan, inner, 2);
+    const struct plan_segment outer[] = {
+        {add_filter1(plan, "hflip", add_filter1(plan, "hflip", joined, NULL), NULL), NAN},
+        {tail, NAN},
+        {joined, 0.2}};
+    struct plan_edge tracks[] = {add_h264(plan, add_sequence(plan, outer, 3)),
+                                 add_h264(plan, joined)};
+    struct file_facts facts = run_one(plan, add_output(plan, "mkv", tracks, 2));
+    struct file_facts source = facts_read(clip());
+    static const int expected[] = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32,
+                                   33, 34, 30, 31, 32, 33, 34, 10, 11, 12, 13, 14};
+    assert_int_equal(facts.tracks[0].frame_count, 25);
+    assert_int_equal(facts.tracks[1].frame_count, 15);
+    for (int i = 0; i < 25; i++)
+        assert_int_equal(most_alike(&source.tracks[0], &facts.tracks[0].frames[i]), expected[i]);
+    facts_free(&source);
+    facts_free(&facts);
+    plan_destroy(&plan);
+}
+
 /* Sound that ends early is followed by silence, pictures that do are held, what is longer is cut.
  */
 static void test_durations_are_kept(void **state)
@@ -529,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges_of_frames),
         cmocka_unit_test(test_unlike_inputs),
+        cmocka_unit_test(test_sequences_in_sequences),
         cmocka_unit_test(test_durations_are_kept),
         cmocka_unit_test(test_many_joins_do_not_drift),
         cmocka_unit_test(test_copied_parts),
