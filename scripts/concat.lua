@@ -211,40 +211,59 @@ end
 
 -- ---- all else ----
 
--- Subtitles, where every input has text.
-local function join_subtitles(job, parts, format)
-  local codec, segments, like = av.formats[format].subtitle, {}, nil
-  for number, part in ipairs(parts) do
-    local stream = part.source.subtitle
-    if not stream or not tracks.is_text(stream) or codec == "" or job.options.transition then
-      if first_with(parts, function(other) return other.source.subtitle end) then
-        job:note("subtitles not kept: they are where every input has them as text and "
-          .. "the container takes them")
-      end
-      return nil
+-- How many tracks of subtitles every input has, as text that the container takes.
+local function count_subtitles(job, parts, format)
+  local most, count = 0, math.huge
+  for _, part in ipairs(parts) do
+    local own = 0
+    for _, stream in ipairs(part.source.subtitles) do
+      own = own + (tracks.is_text(stream) and 1 or 0)
     end
-    like = like or stream
-    segments[number] = { stream, duration = part.length }
+    most, count = math.max(most, #part.source.subtitles), math.min(count, own)
   end
-  local same = first_with(parts, function(part)
-    return part.source.subtitle.codec ~= like.codec
-  end) == nil and av.can_copy(like, format)
+  local room = av.formats[format].room.subtitle
+  if av.formats[format].subtitle == "" or room == 0 or job.options.transition then
+    count = 0
+  elseif room > 0 then
+    count = math.min(count, room)
+  end
+  if most > count then
+    job:note(("%s subtitles not kept: they are where every input has them as text, there are no "
+      .. "transitions, and the container takes them"):format(count > 0 and "some" or "the"))
+  end
+  return count
+end
+
+local function join_subtitles(job, parts, track, format)
+  local codec, segments, same = av.formats[format].subtitle, {}, true
+  local first
+  for number, part in ipairs(parts) do
+    local texts = {}
+    for _, stream in ipairs(part.source.subtitles) do
+      if tracks.is_text(stream) then
+        table.insert(texts, stream)
+      end
+    end
+    first = first or texts[track]
+    same = same and texts[track].codec == first.codec
+    segments[number] = { texts[track], duration = part.length }
+  end
+  same = same and av.can_copy(first, format)
   for _, segment in ipairs(segments) do
     segment[1] = same and segment[1]:copy() or segment[1]:encode { codec = codec }
   end
-  local track, why = join.try(segments)
-  job:note(track and ("subtitles %s"):format(same and "copied" or "rewritten as " .. codec)
-    or "subtitles not kept: " .. why)
-  return track
+  local joined, why = join.try(segments)
+  local name = track > 1 and "subtitles " .. track or "subtitles"
+  job:note(joined and ("%s %s"):format(name, same and "copied" or "rewritten as " .. codec)
+    or name .. " not kept: " .. why)
+  return joined or false
 end
 
 local function tell_what_is_left(job, parts, sounds)
   local said = collector(job)
   for _, part in ipairs(parts) do
     local source = part.source
-    local used = (source.video and 1 or 0) + math.min(#part.audios, sounds)
-      + (source.subtitle and 1 or 0)
-    local left = -used
+    local left = -(source.video and 1 or 0) - math.min(#part.audios, sounds) - #source.subtitles
     for _, stream in ipairs(source.streams) do
       left = left + (tracks.is_chapter_track(source, stream) and 0 or 1)
     end
@@ -325,6 +344,12 @@ return {
     end
     local sounds = #parts[1].audios > 0 and #parts[1].audios or sounding and 1 or 0
 
+    local room = av.formats[format].room.audio
+    if sounds > room then
+      job:note(("%s holds %d track%s of sound"):format(format, room, room == 1 and "" or "s"))
+      sounds = room
+    end
+
     local output = { format = format }
     if reference then
       table.insert(output, join_pictures(job, parts, reference, format))
@@ -333,7 +358,9 @@ return {
       table.insert(output, join_sound(job, parts, track,
         sounds > 1 and "audio " .. track or "audio", format))
     end
-    table.insert(output, join_subtitles(job, parts, format))
+    for track = 1, count_subtitles(job, parts, format) do
+      table.insert(output, join_subtitles(job, parts, track, format))
+    end
     tell_what_is_left(job, parts, sounds)
     output.chapters = chapters(parts, options.transition and transition.seconds(options) or 0)
     job:output(output)
