@@ -361,6 +361,35 @@ void config_help(FILE *stream)
     }
 }
 
+void config_markdown(FILE *stream)
+{
+    (void)fputs(
+        "# Settings of lumad\n\n"
+        "Environment variables, or lines of the file `.env` in the working folder (another\n"
+        "one: `LUMA_ENV_FILE`); the environment goes first. A value that isn't valid stops\n"
+        "the start with its name. Sizes are bytes, or have a unit (`500MB`, `4GiB`);\n"
+        "durations are seconds, or have one (`250ms`, `30s`, `5m`, `1h`, `7d`).\n\n"
+        "`lumad --print-config` shows what is in force, `lumad --check-config` checks it.\n"
+        "This page is made by `lumad --config-page`.\n\n"
+        "| setting | default | what it is |\n|---|---|---|\n",
+        stream);
+    for (size_t i = 0; i < config_setting_count; i++) {
+        const struct config_setting *setting = &config_settings[i];
+        char expected[160];
+        describe_expected(setting, expected, sizeof(expected));
+        for (char *c = expected; *c; c++)
+            *c = *c == '|' ? '/' : *c; /* it would end the cell */
+        (void)fprintf(stream, "| `%s` | %s%s%s | %s", setting->name, *setting->standard ? "`" : "",
+                      *setting->standard ? setting->standard : "empty",
+                      *setting->standard ? "`" : "", setting->help);
+        if (setting->type != CONFIG_TEXT)
+            (void)fprintf(stream, " (%s)", expected);
+        if (setting->secret)
+            (void)fputs(" (secret: never shown)", stream);
+        (void)fputs(" |\n", stream);
+    }
+}
+
 const char *config_unknown(char *const *environment, size_t *position, char *name, size_t size)
 {
     for (char *const *entry = environment + *position; *entry; entry++) {

@@ -72,6 +72,8 @@ void config_finish(struct config *config);
 void config_print(const struct config *config, FILE *stream);
 /* Every setting with type, range, default and help, for a terminal. */
 void config_help(FILE *stream);
+/* The same as a page of the documentation. */
+void config_markdown(FILE *stream);
 
 /* Names in the environment that look like ours and aren't: NAME, or NULL after the last. Start
  * with *position 0. */

@@ -15,16 +15,17 @@ extern char **environ;
 static const char usage[] =
     "lumad: a media server that runs Lua operations for WebSocket clients\n"
     "\n"
-    "usage: lumad [--help | --version | --print-config | --check-config]\n"
+    "usage: lumad [--help | --version | --print-config | --check-config | --config-page]\n"
     "\n"
     "  --print-config  show the settings in force, secrets hidden\n"
     "  --check-config  check the settings and say nothing if they are right\n"
+    "  --config-page   all settings as a page of the documentation (Markdown)\n"
     "\n"
     "Settings are environment variables, or lines of the file .env in the working folder\n"
     "(another one: LUMA_ENV_FILE):\n"
     "\n";
 
-enum action { ACTION_START, ACTION_HELP, ACTION_VERSION, ACTION_PRINT, ACTION_CHECK };
+enum action { ACTION_START, ACTION_HELP, ACTION_VERSION, ACTION_PRINT, ACTION_CHECK, ACTION_PAGE };
 
 static const struct {
     const char *option;
@@ -32,7 +33,7 @@ static const struct {
 } actions[] = {
     {"--help", ACTION_HELP},          {"-h", ACTION_HELP},
     {"--version", ACTION_VERSION},    {"--print-config", ACTION_PRINT},
-    {"--check-config", ACTION_CHECK},
+    {"--check-config", ACTION_CHECK}, {"--config-page", ACTION_PAGE},
 };
 
 static int parse(int argc, char **argv, enum action *action)
@@ -80,6 +81,10 @@ int main(int argc, char **argv)
     if (action == ACTION_HELP) {
         (void)fputs(usage, stdout);
         config_help(stdout);
+        return 0;
+    }
+    if (action == ACTION_PAGE) {
+        config_markdown(stdout);
         return 0;
     }
     if (action == ACTION_VERSION) {
