@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import contract
 from lumad import ROOT, Server, default_binary
 from wire import Client
 
@@ -30,6 +31,14 @@ CLIPS = {
                "-maxrate 9M -bufsize 2M -c:a aac -pix_fmt yuv420p",
     "sound.flac": "-f lavfi -i sine=440:d=2 -c:a flac",
 }
+
+
+def pytest_sessionfinish(session):
+    """After a run of all of them: every error code of the protocol has been seen on the wire."""
+    missing = contract.unseen(session)
+    if missing:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print(f"\nerror codes that no protocol test has provoked: {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")

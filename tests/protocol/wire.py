@@ -14,6 +14,8 @@ import socket
 import struct
 import time
 
+from contract import judge
+
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 WAIT = float(os.environ.get("LUMA_TEST_WAIT", "60"))  # seconds; sanitizers make everything slower
 STAGES = {"uploading", "queued", "downloading", "processing", "delivering"}
@@ -271,9 +273,11 @@ class Client(WebSocket):
             (size,) = struct.unpack_from(">I", data)
             header = json.loads(data[4 : 4 + size])
             assert header["type"] == "output", header
+            judge(header)
             self.jobs[header["job_id"]].see_output(header, data[4 + size :])
             return True
         message = json.loads(data)
+        judge(message)
         if message.get("request_id") in self.answers:
             assert self.answers[message["request_id"]] is None, f"two answers: {message}"
             self.answers[message["request_id"]] = message
@@ -294,7 +298,10 @@ class Client(WebSocket):
         deadline = time.monotonic() + seconds
         while self.answers[request_id] is None:
             assert self.pump(deadline - time.monotonic()), f"no answer to {message}"
-        return self.answers.pop(request_id)
+        answer = self.answers.pop(request_id)
+        if answer["type"] != "error":  # what the server takes, the document must take
+            judge(message)
+        return answer
 
     def ping(self):
         """Seconds that a ping took."""
