@@ -81,7 +81,8 @@ const char *fixture_join(const char *name, const char *first, const char *second
 {
     char command[512];
     const char *path = fixture_path(name);
-    snprintf(command, sizeof command, "cat '%s' '%s' > '%s'", first, second, path);
+    int length = snprintf(command, sizeof command, "cat '%s' '%s' > '%s'", first, second, path);
+    assert_in_range(length, 1, sizeof command - 1);
     run_command(command);
     return path;
 }

@@ -58,7 +58,8 @@ static void test_description(void **state)
         "-f lavfi -i testsrc2=s=320x240:r=30000/1001:d=2 -f lavfi -i sine=d=2:r=44100 -f lavfi -i "
         "sine=d=2:r=48000 -i @chapters.txt -map 0 -map 1 -map 2 -map_metadata 3 -c:v libx264 "
         "-preset ultrafast -pix_fmt yuv420p -vf setsar=4/3,setparams=color_primaries=bt709:"
-        "color_trc=bt709:colorspace=bt709 -c:a flac -ac 1 -metadata:s:a:0 language=deu -metadata:s:a:1 "
+        "color_trc=bt709:colorspace=bt709 -c:a flac -ac 1 -metadata:s:a:0 language=deu "
+        "-metadata:s:a:1 "
         "title=Second -disposition:a:1 default -disposition:a:0 0"));
     const struct media *media = opened.media;
     assert_string_equal(media->label, "clip.mp4");
