@@ -423,10 +423,10 @@ void job_complete(struct job *job, const json_t *event)
     if (job_ended(job))
         return;
     job->ended = protocol_now();
+    job->progress.percent = 100; /* before the record gets the last progress */
+    job->progress.eta = 0;
     json_t *word = job_completed_message(job, event);
     end(job, JOB_COMPLETED, word);
-    job->progress.percent = 100;
-    job->progress.eta = 0;
     stop_work(job);
     job->progress_news = job->delivery != NULL;
     job_schedule(job);

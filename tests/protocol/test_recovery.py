@@ -218,6 +218,7 @@ def test_results_are_served_until_their_time_is_over(server, small):
         assert answer["status"] == "completed"
         view = client.finish(client.jobs[heard.id])
         assert {**view.completed(), "seq": 0} == {**told, "seq": 0}
+        assert view.texts("progress")[-1]["percent"] == 100
         output = ask(server.port, told["outputs"][0]["url"])
         assert output.status == 200
         assert hashlib.sha256(output.body).hexdigest() == told["outputs"][0]["sha256"]
