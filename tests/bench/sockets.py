@@ -14,6 +14,7 @@ import json
 import os
 import re
 import resource
+import signal
 import socket
 import ssl
 import statistics
@@ -35,6 +36,16 @@ GIGABYTES = float(os.environ.get("LUMA_BENCH_GB", "4"))
 FRAME = 1 << 20
 IDLE = 5000
 PAIRS = 3
+
+
+class Started(Server):
+    """A server that doesn't outlive this program, however it ends."""
+
+    all = []
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(LUMAD, *arguments, **settings)
+        self.all.append(self)
 
 
 def processor_seconds(pid):
@@ -108,6 +119,12 @@ def upload_to_luma(server, total):
     return taken, cpu, peak.growth
 
 
+def told(name, run):
+    print(f"  {name}: {run[0]:.2f} s, {run[1]:.2f} s of processor, {run[2] / 2**20:.1f} MiB",
+          flush=True)
+    return run
+
+
 def upload_to_node(process, port, total):
     connection = WebSocket(port)
     connection.socket.setblocking(True)
@@ -130,25 +147,31 @@ def tell(name, total, runs):
 
 def bench_upload(folder):
     total = int(GIGABYTES * 1e9) // FRAME * FRAME
-    server = Server(LUMAD, os.path.join(folder, "upload"))
-    node = subprocess.Popen(["node", os.path.join(HERE, "ws_server.mjs"),
-                             os.path.join(folder, "node.bin")], stdout=subprocess.PIPE, text=True)
+    server = Started(os.path.join(folder, "upload"))
+    target = os.path.join(folder, "node.bin")
+    with subprocess.Popen(["node", os.path.join(HERE, "ws_server.mjs"), target],
+                          stdout=subprocess.PIPE, text=True) as node:
+        try:
+            compare_uploads(server, node, target, total)
+        finally:
+            node.kill()
+    server.stop()
+
+
+def compare_uploads(server, node, target, total):
     port = int(node.stdout.readline())
     ours, theirs = [], []
-    print(f"upload of {total / 1e9:.1f} GB, {PAIRS} times each:")
+    print(f"upload of {total / 1e9:.1f} GB, {PAIRS} times each:", flush=True)
     for _ in range(PAIRS):
         os.sync()
-        ours.append(upload_to_luma(server, total))
+        ours.append(told("luma", upload_to_luma(server, total)))
         server.wait_idle(60)
         os.sync()
-        theirs.append(upload_to_node(node, port, total))
-        os.remove(os.path.join(folder, "node.bin"))
-    node.kill()
-    node.wait()
+        theirs.append(told("node", upload_to_node(node, port, total)))
+        os.remove(target)
     rate, cpu = tell("luma", total, ours)
     node_rate, node_cpu = tell("node", total, theirs)
     print(f"  luma / node: rate {rate / node_rate:.2f}, processor {cpu / node_cpu:.2f}")
-    server.stop()
 
 
 # ---- idle and slow clients ----
@@ -182,7 +205,7 @@ def bench_idle(folder):
     context.check_hostname = False
     for name, settings, secure in (("plain", {}, None), ("TLS", {
             "LUMA_TLS_CERT": certificate, "LUMA_TLS_KEY": key}, context)):
-        server = Server(LUMAD, os.path.join(folder, name), **settings)
+        server = Started(os.path.join(folder, name), **settings)
         some = [connect_idle(server.port, secure) for _ in range(50)]
         before = server.memory()
         idle = [connect_idle(server.port, secure) for _ in range(IDLE - len(some))]
@@ -226,7 +249,7 @@ def pings(client, seconds):
 
 
 def bench_slow(folder):
-    server = Server(LUMAD, os.path.join(folder, "slow"))
+    server = Started(os.path.join(folder, "slow"))
     path = large_clip(folder)
     size = os.path.getsize(path)
     # these first: select() knows small descriptors only
@@ -258,12 +281,21 @@ def bench_slow(folder):
     server.stop()
 
 
+def kill_all():
+    for server in Started.all:
+        server.kill()
+
+
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:] or ["upload", "slow", "idle"]
     raise_descriptors()
     with tempfile.TemporaryDirectory() as folder:
-        for name in wanted:
-            {"upload": bench_upload, "slow": bench_slow, "idle": bench_idle}[name](folder)
+        try:
+            for name in wanted:
+                {"upload": bench_upload, "slow": bench_slow, "idle": bench_idle}[name](folder)
+        finally:
+            kill_all()
 
 
 if __name__ == "__main__":
