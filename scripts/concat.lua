@@ -1,40 +1,10 @@
+local captions = require "lib.captions"
+local collect = require "lib.collect"
 local encoding = require "lib.encoding"
 local join = require "lib.join"
 local sound = require "lib.sound"
 local tracks = require "lib.tracks"
 local transition = require "lib.transition"
-
--- Which inputs something is true of, by name; of many only the first.
-local function names(parts)
-  local list = {}
-  for number, part in ipairs(parts) do
-    if number > 3 then
-      return ("%s and %d more"):format(table.concat(list, ", "), #parts - 3)
-    end
-    table.insert(list, part.name)
-  end
-  return table.concat(list, ", ")
-end
-
--- Collects what is to be said of parts, so that a hundred inputs don't make a hundred notes.
-local function collector(job)
-  local reasons, order = {}, {}
-  return {
-    add = function(what, why, part)
-      local key = what .. ": " .. why
-      if not reasons[key] then
-        reasons[key] = {}
-        table.insert(order, key)
-      end
-      table.insert(reasons[key], part)
-    end,
-    tell = function()
-      for _, key in ipairs(order) do
-        job:note(("%s (%s)"):format(key, names(reasons[key])))
-      end
-    end,
-  }
-end
 
 -- What `get` finds in the first part in which it finds something.
 local function first_with(parts, get)
@@ -116,7 +86,7 @@ local function join_pictures(job, parts, reference, format)
   local why = asked_for_pictures(options, reference)
   local fits, reason = av.can_copy(reference, format)
   why = why or not fits and reason or nil
-  local unlike, said = {}, collector(job)
+  local unlike, said = {}, collect.notes(job)
   for number, part in ipairs(parts) do
     unlike[number] = not part.video and "there is none"
       or join.unlike(part.video, reference)
@@ -170,7 +140,7 @@ local function join_sound(job, parts, track, name, format)
   local why = (options.mode == "encode" and "as asked")
     or (options.transition and "for the transitions")
     or not fits and reason or nil
-  local said, segments = collector(job), {}
+  local said, segments = collect.notes(job), {}
   for number, part in ipairs(parts) do
     local own = unlike_sound(part, track, reference)
     if not part.audios[track] then
@@ -211,56 +181,8 @@ end
 
 -- ---- all else ----
 
--- How many tracks of subtitles every input has, as text that the container takes.
-local function count_subtitles(job, parts, format)
-  local most, count = 0, math.huge
-  for _, part in ipairs(parts) do
-    local own = 0
-    for _, stream in ipairs(part.source.subtitles) do
-      own = own + (tracks.is_text(stream) and 1 or 0)
-    end
-    most, count = math.max(most, #part.source.subtitles), math.min(count, own)
-  end
-  local room = av.formats[format].room.subtitle
-  if av.formats[format].subtitle == "" or room == 0 or job.options.transition then
-    count = 0
-  elseif room > 0 then
-    count = math.min(count, room)
-  end
-  if most > count then
-    job:note(("%s subtitles not kept: they are where every input has them as text, there are no "
-      .. "transitions, and the container takes them"):format(count > 0 and "some" or "the"))
-  end
-  return count
-end
-
-local function join_subtitles(job, parts, track, format)
-  local codec, segments, same = av.formats[format].subtitle, {}, true
-  local first
-  for number, part in ipairs(parts) do
-    local texts = {}
-    for _, stream in ipairs(part.source.subtitles) do
-      if tracks.is_text(stream) then
-        table.insert(texts, stream)
-      end
-    end
-    first = first or texts[track]
-    same = same and texts[track].codec == first.codec
-    segments[number] = { texts[track], duration = part.length }
-  end
-  same = same and av.can_copy(first, format)
-  for _, segment in ipairs(segments) do
-    segment[1] = same and segment[1]:copy() or segment[1]:encode { codec = codec }
-  end
-  local joined, why = join.try(segments)
-  local name = track > 1 and "subtitles " .. track or "subtitles"
-  job:note(joined and ("%s %s"):format(name, same and "copied" or "rewritten as " .. codec)
-    or name .. " not kept: " .. why)
-  return joined or false
-end
-
 local function tell_what_is_left(job, parts, sounds)
-  local said = collector(job)
+  local said = collect.notes(job)
   for _, part in ipairs(parts) do
     local source = part.source
     local left = -(source.video and 1 or 0) - math.min(#part.audios, sounds) - #source.subtitles
@@ -358,8 +280,8 @@ return {
       table.insert(output, join_sound(job, parts, track,
         sounds > 1 and "audio " .. track or "audio", format))
     end
-    for track = 1, count_subtitles(job, parts, format) do
-      table.insert(output, join_subtitles(job, parts, track, format))
+    for track = 1, captions.count(job, parts, format) do
+      table.insert(output, captions.join(job, parts, track, format))
     end
     tell_what_is_left(job, parts, sounds)
     output.chapters = chapters(parts, options.transition and transition.seconds(options) or 0)
