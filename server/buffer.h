@@ -6,8 +6,8 @@
 #define LUMA_SERVER_BUFFER_H
 
 #define BUFFER_SIZE (1024 * 1024)
-/* As much of it is filled from a result at a time: that is what a slow reader costs. An upload fills
- * it whole, so that a busy machine's thread pool is waited for less often. */
+/* As much of it is filled from a result at a time: that is what a slow reader costs. An upload
+ * fills it whole, so that a busy machine's thread pool is waited for less often. */
 #define BUFFER_CHUNK (256 * 1024)
 /* Room before the payload, for the frame's header and libwebsockets' own. */
 #define BUFFER_ROOM (8 * 1024)
