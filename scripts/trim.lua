@@ -14,6 +14,10 @@ local function encode_beside(part, stream, options)
       codec = codec, crf = options.crf or close[codec], speed = options.encoder_preset or "fast",
     })
   end
+  if codec == "vp8" then -- within a bit rate that it won't need
+    return part:encode { codec = codec, crf = options.crf or 8, bitrate = 20000000,
+      ["cpu-used"] = 5 }
+  end
   return part:encode { codec = codec, quality = close_quality[codec] }
 end
 

@@ -18,7 +18,7 @@ import conftest  # noqa: E402
 import cuts  # noqa: E402
 import facts  # noqa: E402
 
-LONGEST = 6  # seconds of a range: all of it is decoded twice
+LONGEST = 4  # seconds of a range: all of it is decoded twice
 
 
 def length_of(path, media):
