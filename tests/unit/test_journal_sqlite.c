@@ -211,7 +211,7 @@ static void test_a_list_joins_what_is_written_with_what_is_not(void **state)
             await_safety(journal);
     }
     char before[IDENTIFIER_SIZE];
-    (void)snprintf(before, sizeof(before), "%s", id_of(1000));
+    memcpy(before, id_of(1000), sizeof(before));
     const char *from = NULL;
     int seen = 0, last = 200;
     for (int page = 0; page < 20; page++) {

@@ -22,7 +22,7 @@ enum { MOST_OPTIONS = 8 };
 static struct plan_edge filter(struct plan *plan, const char *name, const struct plan_edge *inputs,
                                int input_count, const char *const *options)
 {
-    struct plan_option list[MOST_OPTIONS];
+    struct plan_option list[MOST_OPTIONS] = {0};
     struct error e = {0};
     int count = 0;
     for (; options && options[2 * count]; count++)

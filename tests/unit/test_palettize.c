@@ -25,7 +25,7 @@ static struct plan_edge pictures(struct plan *plan, const char *size, const char
 static struct plan_edge add_palette(struct plan *plan, struct plan_edge input,
                                     const char *const *options)
 {
-    struct plan_option list[8];
+    struct plan_option list[8] = {0};
     struct error e = {0};
     int count = 0;
     for (; options && options[2 * count]; count++)
