@@ -309,6 +309,8 @@ static int make_exact(struct cut_reader *reader, const struct range *range, stru
         encode_all(cut, reader, from, to, no_head(reader, &head));
     } else if (tail.before <= head.point) {
         encode_all(cut, reader, from, to, "too few pictures lie between its keyframe and the end");
+    } else if (head.first && from < head.point && range->start > 0) {
+        encode_all(cut, reader, from, to, "its first picture is shown long after the cut");
     } else {
         if (head.picture < head.point)
             add_part(cut, reader, from, head.point, false);

@@ -79,7 +79,7 @@ local function smart(source, stream, list, options)
   end
   local joins, track = pcall(av.sequence, segments)
   if not joins then
-    return nil, tostring(track)
+    return nil, ranges.reason(track)
   end
   return track, "cut exactly: " .. table.concat(told, ", ")
 end
@@ -145,7 +145,7 @@ return {
       elseif mode == "copy" then
         local joins, track = pcall(join, stream, copy)
         kept[stream.index] = joins and track
-        why[stream.index] = joins and "copied" or tostring(track)
+        why[stream.index] = joins and "copied" or ranges.reason(track)
       else
         kept[stream.index], why[stream.index] = smart(source, stream, list, options)
       end

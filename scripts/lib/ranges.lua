@@ -105,6 +105,11 @@ function ranges.join(source, stream, list, make)
   return av.sequence(segments)
 end
 
+-- What an error says, without the place in a script.
+function ranges.reason(failure)
+  return (tostring(failure):gsub("^[%w_/.]+:%d+: ", ""))
+end
+
 -- "0.500 s to 1.500 s, 3.000 s to the end"
 function ranges.text(list)
   local texts = {}

@@ -150,6 +150,17 @@ def test_smart_falls_back(luma, clips, films):
     assert outcome.noted("encoded to h264", "as asked")
 
 
+def test_picture_that_begins_late(luma, clips):
+    path = str(clips.folder / "late-picture.mkv")
+    facts.ffmpeg("-f", "lavfi", "-i", cuts.SWEEP.format(seconds=3), "-itsoffset", "1", *PICTURE,
+                 "-map", "1", "-map", "0", *X264, "keyint=25:scenecut=0", "-c:a", "aac", path)
+    for options in ({"start": 0.5, "end": 2.5}, {"end": 2.5}):
+        outcome = luma.ok("trim", path, **options)
+        start = options.get("start", 0)
+        assert abs(cuts.shown(outcome.path)[0] - (1 - start)) <= 0.05
+        assert abs(cuts.heard(outcome.path, 1) - (start + 1)) <= 0.04
+
+
 # ---- what else is in a file ----
 
 def test_everything_is_kept(luma, clips):

@@ -259,6 +259,10 @@ static void reasons(void **state)
                    2.5, "doesn't say when");
     assert_encoded(fixture_clip("odd.wmv", PICTURE "-c:v wmv2 -g 10"), 0.1, 2.5,
                    "can't be told without decoding");
+    assert_encoded(fixture_clip("late.mkv", "-f lavfi -i sine=d=3 -itsoffset 1 " PICTURE
+                                            "-c:v libx264 -preset ultrafast -g 20 -c:a pcm_s16le "
+                                            "-map 1 -map 0"),
+                   0.5, 2.5, "long after the cut");
     const char *now = fixture_clip("now.ts", PICTURE "-c:v libx264 -preset ultrafast -bf 0 -g 90");
     const char *later = fixture_clip(
         "later.ts", PICTURE "-c:v libx264 -preset ultrafast -bf 0 -g 90 -output_ts_offset 100");
