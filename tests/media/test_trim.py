@@ -246,5 +246,9 @@ def test_copy_that_can_not_be(luma, films, clips):
     outcome = luma.fails("invalid_option", "trim", films("mpeg2.ts"), mode="copy", start=1,
                          format="webm")
     assert outcome.error["details"]["path"] == "options.mode"
+    outcome = luma.fails("invalid_option", "trim", films("open.ts"), mode="copy",
+                         segments=[{"end": 0.5}, {"start": 2.5}])
+    assert outcome.error["details"]["path"] == "options.mode"
+    assert "IDR" in outcome.error["message"] and ".lua" not in outcome.error["message"]
     luma.fails("no_such_stream", "trim", clips.helper("only.srt", "1\n00:00:00,200 --> "
                "00:00:01,000\nHello\n"), start=0.1)
