@@ -33,6 +33,11 @@ CLIPS = {
 }
 
 
+def pytest_runtest_logreport(report):
+    if report.skipped:
+        contract.skipped.append(report.nodeid)
+
+
 def pytest_sessionfinish(session):
     """After a run of all of them: every error code of the protocol has been seen on the wire."""
     missing = contract.unseen(session)

@@ -56,6 +56,12 @@ def test_a_script_that_takes_too_long(client, small):
     assert error["details"]["limit"] == "lua_time"
 
 
+def test_what_is_no_media_and_what_is_broken(server, small):
+    with Client(server.port) as client:
+        client.run("probe", b"a text, and not a short one\n" * 100).failed("unsupported_media")
+        client.run("probe", small[:700]).failed("corrupt_media")  # half of its index
+
+
 def test_an_encoder_that_fails(client, small):
     error = client.run("misfits", small).failed("encode_failed")
     assert "h263" in error["message"]

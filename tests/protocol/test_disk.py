@@ -73,7 +73,7 @@ def test_what_has_no_room_is_refused(client, crowded, small):
 
 def test_a_full_disk_is_not_ready(crowded):
     filler = f"/proc/{crowded.pid}/root{crowded.data}/filler"
-    assert ask(crowded.health_port, "/ready").status == 200
+    wait_until(lambda: ask(crowded.health_port, "/ready").status == 200, 20, "ready")
     with open(filler, "wb") as file:
         # half of the reserve is left, whatever the server itself takes
         os.posix_fallocate(file.fileno(), 0, SIZE * MIB - used(crowded) - RESERVE * MIB // 2)
