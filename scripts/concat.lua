@@ -44,9 +44,10 @@ end
 
 -- ---- pictures ----
 
-local function encode(video, reference, codec, options)
+local function encode(video, reference, codec, options, frame_rate)
   return encoding.video(video, reference, {
     codec = codec, crf = options.crf or encoding.levels.low[codec], speed = options.encoder_preset,
+    frame_rate = frame_rate,
   })
 end
 
@@ -57,7 +58,7 @@ local function all_pictures(parts, picture)
     segments[number] = { part.video and join.unify(part.video, part.video, picture)
       or join.black(part.length, picture), duration = part.length }
   end
-  return av.sequence(segments):fps(picture.fps)
+  return av.sequence(segments)
 end
 
 -- Those that are like the first copied, the others encoded to be like it; nil and why where that
@@ -119,7 +120,7 @@ local function join_pictures(job, parts, reference, format)
     picture.width, picture.height, picture.fps, why))
   local video = options.transition and transition.pictures(parts, picture, options)
     or all_pictures(parts, picture)
-  return encode(video, reference, codec, options)
+  return encode(video, reference, codec, options, picture.fps)
 end
 
 -- ---- sound ----

@@ -80,9 +80,10 @@ local rgb = { gbr = true, rgb = true, bgr = true, arg = true, abg = true, ["0rg"
   ["0bg"] = true, pal = true }
 
 -- Encodes video that was made from the input's stream. `how`: codec, crf or bitrate (and whether it
--- is to be met in two passes, where the encoder can), and speed.
+-- is to be met in two passes, where the encoder can), speed, and frame_rate if that is constant.
 function encoding.video(video, stream, how)
-  local settings = { codec = how.codec, crf = how.crf, bitrate = how.bitrate }
+  local settings = { codec = how.codec, crf = how.crf, bitrate = how.bitrate,
+    frame_rate = how.frame_rate }
   if how.two_passes and how.codec ~= "av1" then
     settings.passes = 2
   end

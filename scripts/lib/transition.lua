@@ -62,7 +62,7 @@ function transition.pictures(parts, picture, options)
     return steady(before):xfade(steady(after), { transition = options.transition,
       duration = seconds, offset = 0 })
   end
-  return av.sequence(segments(parts, seconds, make, blend)):fps(picture.fps)
+  return av.sequence(segments(parts, seconds, make, blend))
 end
 
 -- All parts' sound, as one stream.
