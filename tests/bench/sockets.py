@@ -35,7 +35,7 @@ LUMAD = os.environ.get("LUMAD_BIN", os.path.join(ROOT, "build/bin/lumad"))
 GIGABYTES = float(os.environ.get("LUMA_BENCH_GB", "4"))
 FRAME = 1 << 20
 IDLE = 5000
-PAIRS = 3
+PAIRS = int(os.environ.get("LUMA_BENCH_PAIRS", "3"))
 
 
 class Started(Server):
