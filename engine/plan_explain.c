@@ -139,25 +139,33 @@ void explain_input(AVBPrint *text, const struct plan_node *node)
 
 /* ---- why ---- */
 
-/* What lies between a track and its input, nearest to the input first: "filtered by scale, fps". */
+/* What lies between a track and its input, nearest to the input first: "of 2 segments filtered by
+ * scale, fps". */
 static void explain_chain(const struct explain *x, struct plan_edge edge, AVBPrint *text)
 {
     enum { MOST = 12 };
     const char *filters[MOST];
-    int count = 0;
+    int count = 0, segments = 0;
     bool picked = false;
     bool more = false;
     while (edge.node >= 0 && x->plan->nodes[edge.node]->kind != PLAN_INPUT) {
         const struct plan_node *node = x->plan->nodes[edge.node];
         picked |= node->kind == PLAN_PICK;
+        if (node->kind == PLAN_SEQUENCE && segments == 0) {
+            segments = node->input_count;
+        }
         if (node->kind == PLAN_FILTER || node->kind == PLAN_BURN || node->kind == PLAN_PALETTE) {
             more = count == MOST;
             filters[more ? MOST - 1 : count++] = explain_node_name(node);
         }
         edge = node->input_count ? node->inputs[0] : (struct plan_edge){-1, 0};
     }
-    av_bprintf(text, "%s%s%s", picked ? "of single frames" : "", picked && count ? " " : "",
-               count ? "filtered by " : "");
+    if (segments > 0) {
+        av_bprintf(text, "of %d segment%s", segments, segments > 1 ? "s" : "");
+    } else if (picked) {
+        av_bprintf(text, "of single frames");
+    }
+    av_bprintf(text, "%s", count == 0 ? "" : segments || picked ? " filtered by " : "filtered by ");
     while (count-- > 0) {
         av_bprintf(text, "%s%s%s", filters[count], more ? ", ..." : "", count ? ", " : "");
         more = false;
