@@ -436,10 +436,10 @@ int pipeline_run(struct plan *plan, const struct pipeline_options *options,
     *result = (struct pipeline_result){0};
     *e = (struct error){0};
     int code = passes_create(&passes, plan, options->outputs, options->output_count, e);
-    if (code == 0 && passes)
-        code = run_both(plan, options, passes, &stretch, result, e);
-    else if (code == 0)
-        code = run_pass(plan, options, RUN_ONLY, NULL, &stretch, result, e);
+    if (code == 0) {
+        code = passes ? run_both(plan, options, passes, &stretch, result, e)
+                      : run_pass(plan, options, RUN_ONLY, NULL, &stretch, result, e);
+    }
     passes_destroy(&passes);
     if (code < 0)
         pipeline_result_finish(result);

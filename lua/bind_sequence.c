@@ -13,12 +13,16 @@ static struct plan_edge check_part(lua_State *L, int number, bool *tracks)
 {
     const struct bind_stream *stream = bind_test_stream(L, -1);
     const struct bind_track *track = bind_test_track(L, -1);
-    if (!stream && !track) {
-        luaL_error(L, "segment %d of a sequence must be a stream or a track, not a %s", number,
-                   luaL_typename(L, -1));
-    }
     *tracks = track != NULL;
-    return track ? track->edge : stream->edge;
+    if (track) {
+        return track->edge;
+    }
+    if (stream) {
+        return stream->edge;
+    }
+    luaL_error(L, "segment %d of a sequence must be a stream or a track, not a %s", number,
+               luaL_typename(L, -1));
+    return (struct plan_edge){-1, 0}; /* never: luaL_error() doesn't return */
 }
 
 static double check_seconds(lua_State *L, int number)
