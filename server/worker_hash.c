@@ -1,4 +1,4 @@
-/* A queue that one thread fills and another empties; see worker_hash.h. */
+/* A list that one thread fills and two others go through; see worker_hash.h. */
 #include "server/worker_hash.h"
 
 #include <errno.h>
@@ -14,16 +14,27 @@ struct entry {
     char *path;
     char text[HASH_TEXT_SIZE];
     int64_t size;
-    int status;
+    int status; /* of the hash */
+    int synced; /* 0 or -errno */
+};
+
+/* One of the threads: it goes through the entries in their order. */
+struct walker {
+    pthread_t thread;
+    struct hash_ahead *ahead;
+    void (*step)(struct hash_ahead *ahead, size_t position, struct entry *entry);
+    size_t done;
 };
 
 struct hash_ahead {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    pthread_t thread;
-    bool started, closed;
+    struct walker hasher, syncer;
+    int started; /* threads */
+    bool closed;
     struct entry *entries; /* may move while the lock is free */
-    size_t count, room, done;
+    size_t count, room;
+    size_t written_out; /* the syncer's: files whose writing has begun */
 };
 
 struct hash_ahead *hash_ahead_create(void)
@@ -56,29 +67,60 @@ static int file_sync(const char *path)
     return status;
 }
 
-static void *hash_all(void *opaque)
+/* Steps: the lock is held before and after, not meanwhile; paths stay where they are. */
+
+static void step_hash(struct hash_ahead *ahead, size_t position, struct entry *entry)
 {
-    struct hash_ahead *ahead = opaque;
+    pthread_mutex_unlock(&ahead->lock);
+    entry->status = hash_file(entry->path, entry->text, &entry->size);
     pthread_mutex_lock(&ahead->lock);
-    while (ahead->done < ahead->count || !ahead->closed) {
-        if (ahead->done == ahead->count) {
+    struct entry *kept = &ahead->entries[position];
+    memcpy(kept->text, entry->text, sizeof(kept->text));
+    kept->size = entry->size;
+    kept->status = entry->status;
+}
+
+/* All that are there are begun before one is waited for: the disk takes many together. */
+static void step_sync(struct hash_ahead *ahead, size_t position, struct entry *entry)
+{
+    while (ahead->written_out < ahead->count) {
+        const char *path = ahead->entries[ahead->written_out++].path;
+        pthread_mutex_unlock(&ahead->lock);
+        file_write_out(path);
+        pthread_mutex_lock(&ahead->lock);
+    }
+    pthread_mutex_unlock(&ahead->lock);
+    int synced = file_sync(entry->path);
+    pthread_mutex_lock(&ahead->lock);
+    ahead->entries[position].synced = synced;
+}
+
+static void *walk(void *opaque)
+{
+    struct walker *walker = opaque;
+    struct hash_ahead *ahead = walker->ahead;
+    pthread_mutex_lock(&ahead->lock);
+    while (walker->done < ahead->count || !ahead->closed) {
+        if (walker->done == ahead->count) {
             pthread_cond_wait(&ahead->changed, &ahead->lock);
             continue;
         }
-        struct entry entry = ahead->entries[ahead->done];
-        pthread_mutex_unlock(&ahead->lock);
-        file_write_out(entry.path);
-        entry.status = hash_file(entry.path, entry.text, &entry.size);
-        pthread_mutex_lock(&ahead->lock);
-        ahead->entries[ahead->done++] = entry;
+        struct entry entry = ahead->entries[walker->done];
+        walker->step(ahead, walker->done, &entry);
+        walker->done++;
     }
     pthread_mutex_unlock(&ahead->lock);
-    for (size_t i = 0; i < ahead->done; i++) {
-        struct entry *entry = &ahead->entries[i]; /* nobody adds any more */
-        if (entry->status == 0)
-            entry->status = file_sync(entry->path);
-    }
     return NULL;
+}
+
+static int walker_start(struct hash_ahead *ahead, struct walker *walker,
+                        void (*step)(struct hash_ahead *, size_t, struct entry *))
+{
+    walker->ahead = ahead;
+    walker->step = step;
+    int status = pthread_create(&walker->thread, NULL, walk, walker);
+    ahead->started += status == 0;
+    return -status;
 }
 
 /* Under the lock. */
@@ -103,36 +145,38 @@ int hash_ahead_add(struct hash_ahead *ahead, int number, const char *path)
 {
     pthread_mutex_lock(&ahead->lock);
     int status = entry_append(ahead, number, path);
-    pthread_cond_signal(&ahead->changed);
+    pthread_cond_broadcast(&ahead->changed);
     pthread_mutex_unlock(&ahead->lock);
-    if (status == 0 && !ahead->started) {
-        status = -pthread_create(&ahead->thread, NULL, hash_all, ahead);
-        ahead->started = status == 0;
-    }
+    if (status == 0 && ahead->started == 0)
+        status = walker_start(ahead, &ahead->hasher, step_hash);
+    if (status == 0 && ahead->started == 1)
+        status = walker_start(ahead, &ahead->syncer, step_sync);
     return status;
 }
 
-/* After this the thread is gone, and the entries belong to the caller's thread. */
+/* After this the threads are gone, and the entries belong to the caller's thread. */
 static void finish(struct hash_ahead *ahead)
 {
     pthread_mutex_lock(&ahead->lock);
     ahead->closed = true;
-    pthread_cond_signal(&ahead->changed);
+    pthread_cond_broadcast(&ahead->changed);
     pthread_mutex_unlock(&ahead->lock);
-    if (ahead->started)
-        pthread_join(ahead->thread, NULL);
-    ahead->started = false;
+    if (ahead->started > 0)
+        pthread_join(ahead->hasher.thread, NULL);
+    if (ahead->started > 1)
+        pthread_join(ahead->syncer.thread, NULL);
+    ahead->started = 0;
 }
 
 int hash_ahead_take(struct hash_ahead *ahead, int number, char text[HASH_TEXT_SIZE], int64_t *size)
 {
     finish(ahead);
-    for (size_t i = 0; i < ahead->done; i++) {
+    for (size_t i = 0; i < ahead->count; i++) {
         const struct entry *entry = &ahead->entries[i];
         if (entry->number == number) {
             memcpy(text, entry->text, HASH_TEXT_SIZE);
             *size = entry->size;
-            return entry->status;
+            return entry->status < 0 ? entry->status : entry->synced;
         }
     }
     return -ENOENT;
