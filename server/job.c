@@ -364,7 +364,8 @@ void job_deferred(struct job *job)
     job->run = NULL;
     job->state = JOB_QUEUED;
     job->queued = protocol_now();
-    job->stall_deadline = 0;
+    job->started = 0;
+    job->stall_deadline = job->run_deadline = 0; /* what waits doesn't run */
     job->progress_news = true;
     job_schedule(job);
 }
@@ -401,10 +402,12 @@ static void stop_work(struct job *job)
 static void end(struct job *job, enum job_state state, json_t *word)
 {
     bool held = job->state == JOB_RUNNING;
-    if (job->state == JOB_QUEUED)
-        scheduler_withdraw(job->server->scheduler, job);
-    job->state = state;
     job->ended = protocol_now();
+    if (job->state == JOB_QUEUED) {
+        scheduler_withdraw(job->server->scheduler, job);
+        job->waited += job->ended - job->queued;
+    }
+    job->state = state;
     job->word = word ? word : json_object();
     json_t *changes = job_end_changes(job);
     int status = held ? journal_finish(job->server->journal, job->id, job->attempt, changes)

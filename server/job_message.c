@@ -88,10 +88,13 @@ json_t *job_end_changes(struct job *job)
 {
     json_t *progress = job_progress_message(job);
     (void)json_object_set_new(job->word, "seq", json_integer(job->seq_limit));
-    return json_pack("{s:s, s:f, s:f, s:O, s:O, s:o, s:o, s:I}", "state", state_names[job->state],
-                     "ended", job->ended, "started", job->started, "word", job->word, "outputs",
-                     job->outputs, "uploads", upload_list(job), "progress", progress, "seq",
-                     (json_int_t)job->seq_limit);
+    json_t *changes =
+        json_pack("{s:s, s:f, s:O, s:O, s:o, s:o, s:I}", "state", state_names[job->state], "ended",
+                  job->ended, "word", job->word, "outputs", job->outputs, "uploads",
+                  upload_list(job), "progress", progress, "seq", (json_int_t)job->seq_limit);
+    if (changes && job->started > 0)
+        (void)json_object_set_new(changes, "started", json_real(job->started));
+    return changes;
 }
 
 int64_t job_seq_next(struct job *job)

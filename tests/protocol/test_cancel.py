@@ -95,6 +95,16 @@ def test_cancel_in_the_queue(own_server, heavy, small):
         server.wait_idle()
 
 
+def test_waiting_is_not_running(own_server, heavy):
+    """The time that a job may run begins anew when it has waited for a heavy slot."""
+    server = own_server(LUMA_WORKERS=1, LUMA_LIGHT_WORKERS=1, LUMA_JOB_TIMEOUT=3)
+    with Client(server.port) as client:
+        first, second = heavy(client), heavy(client, work=False)
+        client.finish(first).failed("timeout")
+        client.wait_for(second, "processing")
+        client.finish(second).failed("timeout")
+
+
 def test_a_light_job_passes_the_heavy_ones(own_server, heavy, small):
     server = own_server(LUMA_WORKERS=1, LUMA_LIGHT_WORKERS=1)
     with Client(server.port) as client:
