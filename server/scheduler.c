@@ -103,6 +103,7 @@ static void claim(void *opaque)
 
 void scheduler_wake(struct scheduler *scheduler)
 {
+    scheduler->claiming = false;
     claim(scheduler);
 }
 
@@ -140,6 +141,8 @@ int scheduler_create(struct scheduler **scheduler, struct server *server)
     made->lanes[LANE_HEAVY].slots =
         server->config.workers > 0 ? (int)server->config.workers : made->cores;
     made->lanes[LANE_LIGHT].slots = (int)server->config.light_workers;
+    made->claiming =
+        true; /* until scheduler_wake(): what is taken up from before is not all there */
     fairness_init(&made->fairness);
     restore(made);
     journal_watch(server->journal, claim, made);

@@ -64,7 +64,10 @@ static int setup(void **state)
     host.config.workers = 2;
     host.config.light_workers = 2;
     host.config.job_threads = 3;
-    return journal_open_memory(&host.journal, 100) || scheduler_create(&host.scheduler, &host);
+    if (journal_open_memory(&host.journal, 100) || scheduler_create(&host.scheduler, &host))
+        return -1;
+    scheduler_wake(host.scheduler);
+    return 0;
 }
 
 static int teardown(void **state)
@@ -263,6 +266,7 @@ static void test_ranks_are_taken_up(void **state)
     }
     host.draining = true; /* all shall wait */
     assert_int_equal(scheduler_create(&host.scheduler, &host), 0);
+    scheduler_wake(host.scheduler);
     enqueue_for("many", 2);
     enqueue_for("few", 3);
     assert_int_equal(journal_position(host.journal, jobs[0].id), 0);
