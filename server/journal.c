@@ -109,6 +109,11 @@ int journal_count_caller(struct journal *journal, const char *caller)
     return journal->driver->count_caller(journal, caller);
 }
 
+bool journal_unreadable(const struct journal *journal)
+{
+    return journal->driver->unreadable && journal->driver->unreadable(journal);
+}
+
 uint64_t journal_ticket(struct journal *journal)
 {
     return journal->driver->ticket(journal);

@@ -119,6 +119,10 @@ void journal_watch(struct journal *journal, void (*changed)(void *opaque), void 
 void journal_counts(struct journal *journal, struct journal_counts *counts);
 int journal_count_caller(struct journal *journal, const char *caller);
 
+/* Whether what journal_get() or journal_find_key() looked for last could not be read: then their
+ * NULL doesn't mean that there is none. */
+bool journal_unreadable(const struct journal *journal);
+
 /* A ticket for all changes that were made so far. */
 uint64_t journal_ticket(struct journal *journal);
 bool journal_safe(struct journal *journal, uint64_t ticket);

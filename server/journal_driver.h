@@ -32,6 +32,7 @@ struct journal_driver {
     void (*watch)(struct journal *journal, void (*changed)(void *opaque), void *opaque);
     void (*counts)(struct journal *journal, struct journal_counts *counts);
     int (*count_caller)(struct journal *journal, const char *caller);
+    bool (*unreadable)(const struct journal *journal); /* NULL: never */
     uint64_t (*ticket)(struct journal *journal);
     bool (*safe)(struct journal *journal, uint64_t ticket);
     void (*watch_safe)(struct journal *journal, void (*safe)(void *opaque), void *opaque);

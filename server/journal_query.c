@@ -158,6 +158,7 @@ static void record_expire(struct sqlite *journal, const char *id, const struct j
 {
     if (!recent_get(journal, id))
         return;
+    results_expire(journal, id, reap); /* its turn may not have come */
     reap->expired(id, EXPIRED_RECORD, reap->opaque);
     (void)journal_delete(&journal->base, id);
 }

@@ -32,6 +32,11 @@ static bool sqlite_safe(struct journal *base, uint64_t ticket)
     return ticket < batch_unsafe_from(sqlite_of(base));
 }
 
+static bool sqlite_unreadable(const struct journal *base)
+{
+    return store_unreadable(sqlite_of((struct journal *)base)->store);
+}
+
 /* A record of the front has ended. */
 static void settle(struct sqlite *journal, const char *id)
 {
@@ -290,6 +295,7 @@ int journal_open_sqlite(struct journal **journal, uv_loop_t *loop, const char *p
         .watch = sqlite_watch,
         .counts = sqlite_counts,
         .count_caller = sqlite_count_caller,
+        .unreadable = sqlite_unreadable,
         .ticket = sqlite_ticket,
         .safe = sqlite_safe,
         .watch_safe = sqlite_watch_safe,

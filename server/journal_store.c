@@ -14,6 +14,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "server/log.h"
+
 #define APPLICATION_ID 0x4c754d61 /* "LuMa" */
 #define WRITE_BUSY_MS  5000
 #define READ_BUSY_MS   100
@@ -95,6 +97,7 @@ struct store {
     char *spare; /* path of the spare file */
     sqlite3 *reader, *writer;
     sqlite3_stmt *statements[STATEMENT_COUNT];
+    bool unreadable; /* the last record that was asked for */
 };
 
 /* ---- opening ---- */
@@ -357,6 +360,12 @@ static int write_all(struct store *store, const struct store_change *changes, si
     for (size_t i = 0; i < count && result == SQLITE_OK; i++) {
         dropped = dropped || !changes[i].record;
         result = put(store, &changes[i]);
+        bool doubled = sqlite3_extended_errcode(store->writer) == SQLITE_CONSTRAINT_UNIQUE;
+        if (result != SQLITE_OK && (doubled || (result & 0xff) == SQLITE_TOOBIG)) {
+            /* Trying again can't help, and the others must not wait for it. */
+            log_error("journal_refused", LOG_TEXT("job", changes[i].id));
+            result = SQLITE_OK;
+        }
     }
     if (result == SQLITE_OK && dropped)
         shrink(store);
@@ -387,19 +396,26 @@ static json_t *record_at(sqlite3_stmt *statement)
     return text ? json_loadb(text, (size_t)size, JSON_ALLOW_NUL, NULL) : NULL;
 }
 
-static json_t *read_one(sqlite3_stmt *statement)
+static json_t *read_one(struct store *store, sqlite3_stmt *statement)
 {
-    json_t *record = sqlite3_step(statement) == SQLITE_ROW ? record_at(statement) : NULL;
+    int result = sqlite3_step(statement);
+    json_t *record = result == SQLITE_ROW ? record_at(statement) : NULL;
+    store->unreadable = !record && result != SQLITE_DONE;
     (void)sqlite3_reset(statement);
     (void)sqlite3_clear_bindings(statement);
     return record;
+}
+
+bool store_unreadable(const struct store *store)
+{
+    return store->unreadable;
 }
 
 json_t *store_get(struct store *store, const char *id)
 {
     sqlite3_stmt *statement = store->statements[READ_ID];
     (void)sqlite3_bind_text(statement, 1, id, -1, SQLITE_STATIC);
-    return read_one(statement);
+    return read_one(store, statement);
 }
 
 json_t *store_find_key(struct store *store, const char *caller, const char *key)
@@ -407,7 +423,7 @@ json_t *store_find_key(struct store *store, const char *caller, const char *key)
     sqlite3_stmt *statement = store->statements[READ_KEY];
     (void)sqlite3_bind_text(statement, 1, caller, -1, SQLITE_STATIC);
     (void)sqlite3_bind_text(statement, 2, key, -1, SQLITE_STATIC);
-    return read_one(statement);
+    return read_one(store, statement);
 }
 
 int64_t store_last_number(struct store *store)

@@ -42,6 +42,7 @@ void store_close(struct store **store);
 int store_write(struct store *store, const struct store_change *changes, size_t count);
 
 /* The rest is for the thread that opened it. Records are new references; NULL: there is none. */
+bool store_unreadable(const struct store *store); /* why the last of these two was NULL */
 json_t *store_get(struct store *store, const char *id);
 json_t *store_find_key(struct store *store, const char *caller, const char *key);
 /* The number of the newest record that was ever written, 0 without any. */

@@ -92,6 +92,11 @@ static bool sweep(const char *id, void *opaque)
     if (job_find(recovering->server, id))
         return true;
     const json_t *record = journal_get(recovering->server->journal, id);
+    if (!record && journal_unreadable(recovering->server->journal)) {
+        log_warning("folder_left", LOG_TEXT("job", id),
+                    LOG_TEXT("reason", "its record can't be read"));
+        return true;
+    }
     const char *state = json_string_value(json_object_get(record, "state"));
     bool results =
         state && strcmp(state, "completed") == 0 && !json_object_get(record, "results_gone");
