@@ -159,6 +159,8 @@ static int operations(const struct http_call *call)
     if (callers_required(&server->callers) && (!caller || !*caller))
         return http_refuse(call, 401, "a token is wanted\n");
     (void)operations_fresh(server->operations); /* what is known must do for this once */
+    if (!operations_known(server->operations))
+        return http_refuse(call, 503, "the operations are being read; try again\n");
     return answer_json(call, operations_message(server->operations, NULL));
 }
 

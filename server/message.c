@@ -25,8 +25,34 @@ static size_t header_read(const unsigned char *bytes)
     return (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
 }
 
+bool message_depth_allowed(const char *text, size_t size, int most)
+{
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < size; i++) {
+        char c = text[i];
+        if (in_string) {
+            if (c == '\\') {
+                i++;
+            } else if (c == '"') {
+                in_string = false;
+            }
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > most)
+                return false;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return true;
+}
+
 static json_t *document_parse(const unsigned char *text, size_t size)
 {
+    if (!message_depth_allowed((const char *)text, size, MESSAGE_DEPTH_MAX))
+        return NULL;
     json_t *message = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, NULL);
     if (message && !json_is_object(message)) {
         json_decref(message);

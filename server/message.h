@@ -26,9 +26,14 @@
 #define LUMA_SERVER_MESSAGE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-#define MESSAGE_MAX (4 * 1024 * 1024)
+#define MESSAGE_MAX       (4 * 1024 * 1024)
+#define MESSAGE_DEPTH_MAX 200 /* levels; the journal's database reads no more than 1000 */
+
+/* Whether brackets outside of strings nest in at most so many levels. */
+bool message_depth_allowed(const char *text, size_t size, int most);
 
 /* Blocking send and receive on a descriptor, for the worker's side. 0, or -1 (the other end is
  * gone or the message is malformed). */

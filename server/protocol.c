@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "server/identifier.h"
+#include "server/message.h"
 
 struct code {
     const char *name;
@@ -153,34 +154,9 @@ json_t *protocol_error(const struct problem *problem, const char *request_id, co
     return error;
 }
 
-/* Brackets outside of strings never nest deeper than allowed. */
-static bool depth_allowed(const char *text, size_t size)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < size; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\') {
-                i++;
-            } else if (c == '"') {
-                in_string = false;
-            }
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > PROTOCOL_DEPTH_MAX)
-                return false;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        }
-    }
-    return true;
-}
-
 json_t *protocol_parse(const char *text, size_t size, struct problem *problem)
 {
-    if (!depth_allowed(text, size)) {
+    if (!message_depth_allowed(text, size, PROTOCOL_DEPTH_MAX)) {
         problem_set(problem, "invalid_json", "the message nests deeper than %d levels",
                     PROTOCOL_DEPTH_MAX);
         return NULL;
