@@ -35,7 +35,7 @@ static bool skip_start_code(struct bytes *bytes)
 /* The next unit, without its length or start code; false at the end. */
 static bool next_unit(const struct access *access, struct bytes *bytes, struct bytes *unit)
 {
-    if (access->prefix == 0) {
+    while (access->prefix == 0) {
         if (!skip_start_code(bytes))
             return false;
         *unit = *bytes;
@@ -43,7 +43,8 @@ static bool next_unit(const struct access *access, struct bytes *bytes, struct b
         if (skip_start_code(&ahead))
             unit->end = ahead.at - 3;
         bytes->at = unit->end;
-        return unit->at < unit->end;
+        if (unit->at < unit->end)
+            return true;
     }
     size_t length = 0;
     if (left(bytes) < (size_t)access->prefix)

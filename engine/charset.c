@@ -269,6 +269,7 @@ static void convert(iconv_t converter, const struct text *from, struct text *to,
         in += skip;
         left -= skip;
     }
+    iconv(converter, NULL, NULL, &out, &room); /* a letter that might have got an accent yet */
     to->size -= room;
     if (to->size >= 3 && memcmp(to->bytes, "\xEF\xBB\xBF", 3) == 0)
         memmove(to->bytes, to->bytes + 3, to->size -= 3);
