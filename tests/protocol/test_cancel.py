@@ -102,7 +102,9 @@ def test_waiting_is_not_running(own_server, heavy):
         first, second = heavy(client), heavy(client, work=False)
         client.finish(first).failed("timeout")
         client.wait_for(second, "processing")
+        began = time.monotonic()
         client.finish(second).failed("timeout")
+        assert time.monotonic() - began > 2, "the wait was counted"
 
 
 def test_a_light_job_passes_the_heavy_ones(own_server, heavy, small):
