@@ -112,6 +112,19 @@ static void end(const struct run *run)
     scheduler_released(host.scheduler, run, 1);
 }
 
+/* While jobs of before are taken up, one of them that is ready must not start the others. */
+static void test_nothing_starts_before_the_first_wake(void **state)
+{
+    (void)state;
+    scheduler_destroy(&host.scheduler);
+    assert_int_equal(scheduler_create(&host.scheduler, &host), 0);
+    enqueue(0);
+    enqueue(1);
+    assert_int_equal(started, 0);
+    scheduler_wake(host.scheduler);
+    assert_int_equal(started, 2);
+}
+
 static void test_light_slots(void **state)
 {
     (void)state;
@@ -278,6 +291,7 @@ static void test_ranks_are_taken_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nothing_starts_before_the_first_wake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_light_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heavy_jobs_leave_the_light_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(test_light_jobs_pass_heavy_ones, setup, teardown),
