@@ -538,10 +538,14 @@ static int start_if_ready(struct filter *filter)
     return code;
 }
 
-/* The old graph gives what it still holds, then goes. */
-static int tear_down(struct filter *filter)
+/* The old graph gives what it still holds, then goes. Its last picture is shown until the one that
+ * the new graph begins with, so that filters which count pictures leave none out between the two.
+ */
+static int tear_down(struct filter *filter, struct filter_input *changed, const AVFrame *next)
 {
     int code = 0;
+    if (changed->kind == AVMEDIA_TYPE_VIDEO && next->pts != AV_NOPTS_VALUE)
+        changed->last = av_rescale_q(next->pts, next->time_base, changed->shape.time_base);
     for (int i = 0; i < filter->input_count && code == 0; i++) {
         if (!filter->inputs[i].ended)
             code = close_source(filter, &filter->inputs[i]);
@@ -569,7 +573,7 @@ static int take_frame(struct filter *filter, struct filter_input *input, AVFrame
     int code = 0;
     bool fits = input->shaped && frame_shape_fits(&input->shape, *frame);
     if (!fits && filter->graph)
-        code = tear_down(filter);
+        code = tear_down(filter, input, *frame);
     if (code == 0 && !fits)
         code = learn_shape(filter, input, *frame);
     if (code != 0)

@@ -199,6 +199,35 @@ static void test_many_joins_do_not_drift(void **state)
     plan_destroy(&plan);
 }
 
+/* A picture ends a little before its segment does, and the next one has another pixel format: a
+ * filter behind them that gives every picture its place leaves none empty. */
+static void test_a_rate_over_joins(void **state)
+{
+    (void)state;
+    static const struct {
+        double stop, length;
+        const char *format;
+    } parts[] = {{0.458, 0.458, "yuv420p"}, {0.4, 0.405, "yuv444p"}, {1, 1, "yuv420p"}};
+    int input;
+    struct plan *plan = make_plan(clip(), &input);
+    struct plan_segment segments[3];
+    for (int i = 0; i < 3; i++) {
+        int range = range_of(plan, input, 0, parts[i].stop);
+        segments[i].edge = add_filter1(plan, "format", stream_of(plan, range, AVMEDIA_TYPE_VIDEO),
+                                       (const char *[]){"pix_fmts", parts[i].format, NULL});
+        segments[i].duration = parts[i].length;
+    }
+    struct plan_edge track =
+        add_h264(plan, add_filter1(plan, "fps", add_sequence(plan, segments, 3),
+                                   (const char *[]){"fps", "25", NULL}));
+    struct file_facts facts = run_one(plan, add_output(plan, "mkv", &track, 1));
+    assert_in_range(facts.tracks[0].frame_count, 46, 47); /* 1.863 s */
+    for (int i = 0; i < facts.tracks[0].frame_count; i++)
+        assert_near(facts.tracks[0].frames[i].time, i * 0.04, 0.002);
+    facts_free(&facts);
+    plan_destroy(&plan);
+}
+
 /* ---- copies ---- */
 
 static void check_copied(const char *format, bool with_sound)
@@ -561,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_sequences_in_sequences),
         cmocka_unit_test(test_durations_are_kept),
         cmocka_unit_test(test_many_joins_do_not_drift),
+        cmocka_unit_test(test_a_rate_over_joins),
         cmocka_unit_test(test_copied_parts),
         cmocka_unit_test(test_a_whole_copy),
         cmocka_unit_test(test_subtitles),
