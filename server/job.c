@@ -280,7 +280,8 @@ static void news(struct job *job)
 
 static void acknowledge(struct job *job, struct upload *upload)
 {
-    upload->acknowledged = upload->written;
+    if (upload->acknowledged < upload->written)
+        upload->acknowledged = upload->written;
     if (job->session)
         session_send_safe(job->session, job_ack(job, NULL), job->ticket);
 }

@@ -44,6 +44,15 @@ json_t *job_record(const struct job *job, const char *job_key)
     return record;
 }
 
+/* While bytes come, only those on the disk are acknowledged, beside those that an attach has told
+ * of. */
+static int64_t upload_known(const struct upload *upload)
+{
+    if (LIST_EMPTY(&upload->sessions))
+        return upload->received;
+    return upload->written > upload->acknowledged ? upload->written : upload->acknowledged;
+}
+
 static json_t *upload_list(const struct job *job)
 {
     json_t *list = json_array();
@@ -51,10 +60,8 @@ static json_t *upload_list(const struct job *job)
         const struct upload *upload = &job->uploads[i];
         if (upload->fetched || upload->linked)
             continue;
-        /* While bytes come, only those on the disk are acknowledged; who takes up an upload that
-         * was left hears of all, for those are on their way there. */
-        int64_t received = upload->session ? upload->written : upload->received;
-        json_t *entry = json_pack("{s:i, s:I}", "input", i, "received", (json_int_t)received);
+        json_t *entry =
+            json_pack("{s:i, s:I}", "input", i, "received", (json_int_t)upload_known(upload));
         int64_t size = upload->complete ? upload->received : upload->size;
         if (size >= 0)
             (void)json_object_set_new(entry, "size", json_integer(size));

@@ -11,6 +11,7 @@
 #include "server/journal.h"
 #include "server/log.h"
 #include "server/session.h"
+#include "server/upload.h"
 
 /* Says the last word, if there is anyone to hear it. */
 void job_say(struct job *job)
@@ -133,6 +134,13 @@ void job_attach(struct job *job, struct session *session)
     job->grace_deadline = 0;
     LIST_INSERT_HEAD(&session->jobs, job, attached);
     session_remember(session, job->id);
+    /* It goes on from all that came, which is on its way to the disk, though the connection that
+     * sent it may still seem to be there. */
+    for (int i = 0; i < job->input_count; i++) {
+        struct upload *upload = &job->uploads[i];
+        if (session->upload != upload)
+            upload->acknowledged = upload->received;
+    }
 }
 
 const json_t *job_find_output(const json_t *outputs, json_int_t number)

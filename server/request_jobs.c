@@ -131,6 +131,8 @@ int request_attach_to(struct request *request, const json_t *record, const json_
 {
     struct session *session = request->session;
     struct job *job = job_find(session->server, json_string_value(json_object_get(record, "id")));
+    if (job)
+        job_attach(job, session);
     json_t *ack =
         job ? job_ack(job, NULL)
             : json_pack("{s:s, s:O, s:O, s:O, s:O}", "type", "ack", "job_id",
@@ -144,7 +146,6 @@ int request_attach_to(struct request *request, const json_t *record, const json_
         replay(request, record, outputs);
         return 0;
     }
-    job_attach(job, session);
     job_catch_up(job, outputs);
     return 0;
 }

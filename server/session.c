@@ -462,13 +462,31 @@ static size_t receive_header(struct session *session, const unsigned char *data,
     return (size_t)prefix - before;
 }
 
+/* Keeps a payload until the upload has room: another connection has filled it. */
+static void keep_late(struct session *session, const unsigned char *data, size_t size, bool final)
+{
+    session->late = malloc(size);
+    if (!session->late) {
+        session_close(session, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "out of memory");
+        return;
+    }
+    memcpy(session->late, data, size);
+    session->late_size = size;
+    session->late_final = final;
+    session_pause(session, PAUSE_UPLOAD);
+}
+
 static void receive_payload(struct session *session, const unsigned char *data, size_t size,
                             bool final)
 {
     struct problem problem = {0};
     struct upload *upload = session->upload;
-    if (!upload) { /* taken over by another connection, or its job has ended */
+    if (!upload) { /* it is complete, or its job has ended */
         session->receiving = RECEIVE_DISCARD;
+        return;
+    }
+    if (size && !upload_ready(upload, session->position, size)) {
+        keep_late(session, data, size, final);
         return;
     }
     struct job *job = upload->job;
@@ -481,6 +499,17 @@ static void receive_payload(struct session *session, const unsigned char *data, 
         status = upload_end(upload, session->frame.last, &problem, &ends_job);
     if (status < 0)
         refuse_upload(session, job, &problem, ends_job);
+}
+
+void session_upload_room(struct session *session)
+{
+    unsigned char *late = session->late;
+    session->late = NULL;
+    if (late && !session->close_code)
+        receive_payload(session, late, session->late_size, session->late_final);
+    free(late);
+    if (!session->late && !(session->upload && upload_crowded(session->upload)))
+        session_resume(session, PAUSE_UPLOAD);
 }
 
 static void receive_binary(struct session *session, const unsigned char *data, size_t size,

@@ -60,8 +60,12 @@ struct session {
     struct frame_upload frame;
     int64_t position;      /* in the upload, of the next byte of payload */
     struct upload *upload; /* that takes the payload (upload.c) */
-    unsigned paused;       /* enum session_pause */
-    json_t *deferred;      /* the message that waits for the scripts */
+    LIST_ENTRY(session) sending;
+    unsigned char *late; /* payload for which the upload had no room; NULL: none */
+    size_t late_size;
+    bool late_final;  /* it ends its message */
+    unsigned paused;  /* enum session_pause */
+    json_t *deferred; /* the message that waits for the scripts */
     int malformed;
     struct rate messages;
 
@@ -115,5 +119,7 @@ void session_wake(struct session *session);
 void session_close(struct session *session, int code, const char *reason);
 void session_pause(struct session *session, enum session_pause why);
 void session_resume(struct session *session, enum session_pause why);
+/* The upload has room again, or takes nothing of this session any more. */
+void session_upload_room(struct session *session);
 
 #endif

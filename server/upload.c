@@ -46,14 +46,29 @@ static void close_file(struct upload *upload)
     upload->fd = -1;
 }
 
-static void session_unlink(struct upload *upload)
+static void session_unlink(struct session *session)
 {
-    struct session *session = upload->session;
-    if (!session)
-        return;
-    upload->session = NULL;
+    LIST_REMOVE(session, sending);
     session->upload = NULL;
-    session_resume(session, PAUSE_UPLOAD);
+    session_upload_room(session);
+}
+
+static void unlink_all(struct upload *upload)
+{
+    struct session *session;
+    while ((session = LIST_FIRST(&upload->sessions)))
+        session_unlink(session);
+}
+
+/* As long as there is room: each may send more, or bring what it had when there was none. */
+static void resume_sessions(struct upload *upload)
+{
+    struct session *session = LIST_FIRST(&upload->sessions);
+    while (session && !upload_crowded(upload)) {
+        struct session *next = LIST_NEXT(session, sending);
+        session_upload_room(session);
+        session = upload->stopped || upload->done ? NULL : next; /* then there are none */
+    }
 }
 
 /* Everything is on disk. */
@@ -63,7 +78,7 @@ static void finish(struct upload *upload)
     close_file(upload);
     buffer_give(upload->filling);
     upload->filling = NULL;
-    session_unlink(upload);
+    unlink_all(upload);
     job_upload_done(upload->job, upload);
 }
 
@@ -96,8 +111,9 @@ static void on_written(uv_fs_t *request)
         return;
     }
     flush(upload);
-    if (upload->session)
-        session_resume(upload->session, PAUSE_UPLOAD);
+    resume_sessions(upload);
+    if (upload->stopped || upload->done)
+        return;
     if (upload->fetch)
         fetch_resume(upload->fetch);
     if (upload->complete && !upload->writing) {
@@ -120,7 +136,8 @@ static void write_rest(struct upload *upload)
 static void flush(struct upload *upload)
 {
     bool full = upload->filled + SESSION_RECEIVE_MAX > BUFFER_SIZE;
-    bool deserted = !upload->session && !upload->fetched; /* who knows when more comes */
+    bool deserted =
+        LIST_EMPTY(&upload->sessions) && !upload->fetched; /* who knows when more comes */
     if (upload->writing || upload->filled == 0 || !(full || deserted || upload->complete))
         return;
     upload->writing = upload->filling;
@@ -158,10 +175,9 @@ int upload_begin(struct upload *upload, struct session *session, int64_t offset,
         *ends_job = true;
         return -1;
     }
-    if (upload->session != session) {
-        session_unlink(upload);
-        upload->session = session;
+    if (session && session->upload != upload) {
         session->upload = upload;
+        LIST_INSERT_HEAD(&upload->sessions, session, sending);
     }
     return 0;
 }
@@ -181,9 +197,29 @@ static int check_size(const struct upload *upload, int64_t end, struct problem *
     return problem_here(upload, problem);
 }
 
+static void pause_sessions(struct upload *upload)
+{
+    struct session *session;
+    LIST_FOREACH(session, &upload->sessions, sending)
+    {
+        session_pause(session, PAUSE_UPLOAD);
+    }
+}
+
 bool upload_has_room(const struct upload *upload, size_t size)
 {
     return size <= BUFFER_SIZE - upload->filled;
+}
+
+bool upload_ready(const struct upload *upload, int64_t offset, size_t size)
+{
+    int64_t more = offset + (int64_t)size - upload->received;
+    return upload->complete || more <= 0 || upload_has_room(upload, (size_t)more);
+}
+
+bool upload_crowded(const struct upload *upload)
+{
+    return upload->writing && !upload_has_room(upload, SESSION_RECEIVE_MAX);
 }
 
 int upload_write(struct upload *upload, int64_t offset, const void *data, size_t size,
@@ -216,9 +252,8 @@ int upload_write(struct upload *upload, int64_t offset, const void *data, size_t
                 upload->fetched ? "url" : "upload", NULL, (double)(size - known));
     upload->complete = upload->received == upload->size;
     flush(upload);
-    bool crowded = upload->writing && upload->filled + SESSION_RECEIVE_MAX > BUFFER_SIZE;
-    if (crowded && upload->session)
-        session_pause(upload->session, PAUSE_UPLOAD);
+    if (upload_crowded(upload))
+        pause_sessions(upload);
     job_upload_moved(upload->job, upload);
     return 0;
 }
@@ -245,16 +280,16 @@ int upload_end(struct upload *upload, bool last, struct problem *problem, bool *
 
 void upload_release(struct upload *upload, struct session *session)
 {
-    if (upload->session != session)
+    if (session->upload != upload)
         return;
-    session_unlink(upload);
+    session_unlink(session);
     flush(upload);
 }
 
 bool upload_stop(struct upload *upload)
 {
     upload->stopped = true;
-    session_unlink(upload);
+    unlink_all(upload);
     fetch_cancel(&upload->fetch);
     buffer_give(upload->filling);
     upload->filling = NULL;

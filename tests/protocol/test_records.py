@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from wire import Client, Job
+from lumad import wait_until
+from wire import BINARY, CONTINUATION, PING, Client, Job
 
 HEAVY = {"preset": "custom", "crf": 20, "encoder_preset": "veryslow"}
 
@@ -49,17 +50,57 @@ def fetch(client, job_id, output, **more):
 
 
 def test_an_upload_goes_on_after_a_lost_connection(connect, small):
+    """The server has not noticed yet that the first one is lost."""
     first, second = connect(), connect()
     job = first.start("remove_audio", [len(small)])
     first.send_upload(job, small[:7000])
     first.ping()
-    first.close()
     view, answer = attach(second, job, outputs=[])
     assert answer["status"] == "uploading" and answer["attempt"] == 1
     received = answer["uploads"][0]["received"]
     assert received == 7000
+    first.close()
     second.upload(view, small, offset=received)
     second.finish(view).completed()
+
+
+def test_what_a_lost_connection_had_sent_comes_late(connect, small):
+    """Its frames arrive between those of the connection that took its place, and in them."""
+    first, second, half = connect(), connect(), len(small) // 2
+    job = first.start("remove_audio", [len(small)])
+    first.send_upload(job, small[:5000])
+    first.ping()
+    view, answer = attach(second, job, outputs=[])
+    message = second.upload_message(view, small[5000:half], 5000)
+    second.send_frame(BINARY, message[:3000], fin=False)
+    second.send_frame(PING, b"between")
+    wait_until(lambda: not second.pump(0.05) and hasattr(second, "pong"), 20, "read")
+    first.send_upload(job, small[5000:9000], 5000)
+    first.ping()
+    second.send_frame(CONTINUATION, message[3000:])
+    second.send_upload(view, small[half:], half, last=True)
+    second.finish(view).completed()
+    assert not view.texts("error") and not job.texts("error")
+    assert view.outputs[0]["data"] == second.run("remove_audio", small).outputs[0]["data"]
+
+
+def test_connections_that_come_and_go_while_the_disk_is_busy(server, clips):
+    """Each begins where the input is by then, as often as the buffers are full."""
+    data = clips("big.mp4")
+    with Client(server.port) as last:
+        job = last.start("remove_audio", [len(data)], delivery="pull")
+        goers = [Client(server.port) for _ in range(8)]
+        for offset in range(0, len(data) - (4 << 20), 1 << 20):
+            for goer in goers:
+                goer.send_upload(job, data[offset : offset + (1 << 20)], offset)
+        view, answer = attach(last, job)
+        last.upload(view, data, offset=answer["uploads"][0]["received"])
+        told = last.finish(view).last
+        for goer in goers:
+            goer.close()
+        assert told["type"] == "completed", told
+        again = last.run("remove_audio", data, delivery="pull").last
+        assert told["outputs"][0]["sha256"] == again["outputs"][0]["sha256"]
 
 
 def test_an_attached_connection_gets_the_last_word_again(connect, small):
