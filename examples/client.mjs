@@ -25,6 +25,7 @@ Every other option is the operation's; \`client.mjs describe [OPERATION]\` lists
 const FRAME = 512 * 1024; // bytes of a file in one message; the server takes up to 64 MiB
 const WINDOW = 4 * 1024 * 1024; // bytes that may wait in the socket before we stop reading the file
 const PATIENCE = 30_000; // ms to get back to a job, which the server keeps as long
+const SILENCE = 8_000; // ms; while a job is alive the server says something every two seconds
 
 class Refused extends Error {} // the request can't be made: exit status 2
 class Lost extends Error {} // the connection, which may come back
@@ -193,7 +194,7 @@ class Connection {
     });
     return new Connection(socket);
   }
-  async *messages() {
+  async *messages(patience) {
     for (;;) {
       while (this.waiting.length) {
         const data = this.waiting.shift();
@@ -201,8 +202,18 @@ class Connection {
       }
       if (this.socket.readyState > 1) return;
       this.socket.resume?.();
-      await new Promise((resolve) => (this.wake = resolve));
+      await this.hear(patience);
     }
+  }
+  /* A WebSocket may not tell of the end of a connection while bytes that it can't send are left. */
+  async hear(patience) {
+    let timer;
+    await new Promise((resolve, reject) => {
+      this.wake = resolve;
+      const give = () => reject(new Lost("The server has fallen silent"));
+      if (patience) timer = setTimeout(give, patience);
+    });
+    clearTimeout(timer);
   }
   async ask(message) {
     const id = String(Math.random());
@@ -255,7 +266,7 @@ async function upload(connection, ack, files, progress) {
 
 /* Reads messages until the job's last word, which it returns. */
 async function follow(connection, jobId, outputs, progress, asJson) {
-  for await (const message of connection.messages()) {
+  for await (const message of connection.messages(SILENCE)) {
     if (message instanceof Uint8Array) {
       const length = new DataView(message.buffer).getUint32(0);
       const header = JSON.parse(Buffer.from(message.subarray(4, 4 + length)).toString());
@@ -368,8 +379,8 @@ async function run(request) {
 }
 
 try {
-  process.exitCode = await run(parse(process.argv.slice(2)));
+  process.exit(await run(parse(process.argv.slice(2)))); // though a lost connection is still closing
 } catch (error) {
   console.error(error.message);
-  process.exitCode = error instanceof Refused || error instanceof Lost || error.code ? 2 : 1;
+  process.exit(error instanceof Refused || error instanceof Lost || error.code ? 2 : 1);
 }

@@ -28,6 +28,7 @@ Every other option is the operation's; `client.py describe [OPERATION]` lists th
 
 FRAME = 512 * 1024  # bytes of a file in one message; the server takes up to 64 MiB
 PATIENCE = 30  # seconds to get back to a job after a lost connection; the server keeps it as long
+SILENCE = 8  # seconds; while a job is alive the server says something every two
 OURS = {"server", "token", "out", "url", "json", "help"}
 
 
@@ -213,7 +214,11 @@ async def upload(socket, ack, paths, progress):
 
 async def follow(socket, job_id, outputs, progress, as_json):
     """Reads messages until the job's last word, which it returns."""
-    async for message in socket:
+    while True:
+        try:
+            message = await asyncio.wait_for(socket.recv(), SILENCE)
+        except asyncio.TimeoutError:
+            raise ConnectionError("The server has fallen silent") from None
         if isinstance(message, bytes):
             (length,) = struct.unpack_from(">I", message)
             outputs.write(json.loads(message[4 : 4 + length]), message[4 + length :])
@@ -233,7 +238,6 @@ async def follow(socket, job_id, outputs, progress, as_json):
             progress.show("completed", 100)
         if message["type"] == "completed" or message.get("final"):
             return message
-    raise ConnectionError("The server closed the connection before the job had ended")
 
 
 async def transfer(socket, ack, paths, outputs, progress, as_json):
@@ -308,8 +312,10 @@ async def run(operation, paths, urls, options, ours):
     try:
         while True:
             try:
+                # What a lost connection still has to send goes nowhere: it isn't waited for.
                 async with websockets.connect(ours["server"], subprotocols=["luma.v1"],
-                                              compression=None, ping_timeout=None) as socket:
+                                              compression=None, ping_timeout=None,
+                                              close_timeout=1) as socket:
                     await ask(socket, hello)
                     if operation == "describe":
                         return await describe(socket, paths)

@@ -1,13 +1,17 @@
 """The example clients, run as a user would run them, against a live server."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
 
 import pytest
 
@@ -132,11 +136,17 @@ def test_an_empty_file(run, tmp_path):
 
 class Cutter:
     """A way to the server that breaks: each connection lasts for so many bytes of each direction.
-    The last of the limits is for good."""
+    The last of the limits is for good. A full one breaks while the client still has bytes to send,
+    which nobody will ever take; what it has for the client still gets there."""
 
-    def __init__(self, port, limits):
-        self.port, self.limits, self.connections = port, list(limits), 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port, limits, full=False):
+        self.port, self.limits, self.connections, self.full = port, list(limits), 0, full
+        self.sockets = []  # they stay open, as on a machine that is gone
+        self.listener = socket.socket()
+        if full:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
         self.address = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -149,23 +159,33 @@ class Cutter:
             up, down = self.limits[min(self.connections, len(self.limits) - 1)]
             self.connections += 1
             server = socket.create_connection(("127.0.0.1", self.port))
+            self.sockets += [client, server]
             for source, target, limit in ((client, server, up), (server, client, down)):
                 threading.Thread(target=self.pass_on, args=(source, target, limit),
                                  daemon=True).start()
 
-    @staticmethod
-    def pass_on(source, target, limit):
+    def pass_on(self, source, target, limit):
         try:
             while limit > 0 and (data := source.recv(min(65536, limit))):
                 target.sendall(data)
                 limit -= len(data)
         except OSError:
             pass
+        if self.full and limit == 0:
+            wait_until_full(source)
         for one in (source, target):
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+def wait_until_full(source):
+    """Until nothing more comes of what the other side wants to send, as nobody reads it."""
+    seen, before = -1, None
+    while seen != before or seen == 0:
+        time.sleep(0.3)
+        seen, before = struct.unpack("i", fcntl.ioctl(source, termios.FIONREAD, bytes(4)))[0], seen
 
 
 @pytest.mark.parametrize("limits", [
@@ -182,3 +202,15 @@ def test_it_comes_back_after_a_lost_connection(run, server, clips, tmp_path, lim
     assert cutter.connections == len(limits) and "trying again" in done.stderr
     assert run("remove_audio", path, "--out", "direct").returncode == 0
     assert (tmp_path / "r/big.mp4").read_bytes() == (tmp_path / "direct/big.mp4").read_bytes()
+
+
+def test_it_does_not_wait_for_what_nobody_takes(run, own_server, clips, tmp_path):
+    """To close what is lost may take a library half a minute, or for ever."""
+    server = own_server(LUMA_RECONNECT_GRACE=20)
+    path = tmp_path / "big.mp4"
+    path.write_bytes(clips("big.mp4"))
+    cutter = Cutter(server.port, [(2_000_000, 1 << 40), (1 << 40, 1 << 40)], full=True)
+    done = run("remove_audio", path, "--out", "r", url=f"ws://127.0.0.1:{cutter.address}/ws")
+    cutter.listener.close()
+    assert done.returncode == 0, done.stderr
+    assert cutter.connections == 2 and "trying again" in done.stderr
