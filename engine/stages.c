@@ -92,6 +92,16 @@ static int make_input(struct run *run, int node, struct error *e)
     return code;
 }
 
+/* Shows a stage's port as a node's only one, as packets or as frames. */
+static int show_port(struct port ***list, struct stage *stage, int port, struct error *e)
+{
+    *list = calloc(1, sizeof(struct port *));
+    if (!*list)
+        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
+    (*list)[0] = &stage->task.ports[port];
+    return 0;
+}
+
 /* One stage for all pick nodes of a file; its ports are in the nodes' order. */
 static int make_picks(struct run *run, struct plan_file *file, struct error *e)
 {
@@ -101,13 +111,11 @@ static int make_picks(struct run *run, struct plan_file *file, struct error *e)
         if (!reached(run, i, PLAN_PICK) || node_of(run, i)->file != file)
             continue;
         int code = stage ? 0 : pick_create(run, file, &stage, e);
+        run->nodes[i].stage = stage;
+        if (code == 0)
+            code = show_port(&run->nodes[i].frames, stage, port++, e);
         if (code < 0)
             return code;
-        run->nodes[i].stage = stage;
-        run->nodes[i].frames = calloc(1, sizeof(struct port *));
-        if (!run->nodes[i].frames)
-            return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-        run->nodes[i].frames[0] = &stage->task.ports[port++];
     }
     return 0;
 }
@@ -118,13 +126,7 @@ static int make_encode(struct run *run, int node, struct error *e)
     struct run_node *entry = &run->nodes[node];
     int code = is_subtitle(run, node) ? subtitle_create(run, node, &entry->stage, e)
                                       : encode_create(run, node, &entry->stage, e);
-    if (code < 0)
-        return code;
-    entry->packets = calloc(1, sizeof(struct port *));
-    if (!entry->packets)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    entry->packets[0] = &entry->stage->task.ports[0];
-    return 0;
+    return code == 0 ? show_port(&entry->packets, entry->stage, 0, e) : code;
 }
 
 static int make_measure(struct run *run, int node, struct error *e)
@@ -139,13 +141,7 @@ static int make_between(struct run *run, int node, struct error *e)
     int code = node_of(run, node)->kind == PLAN_BURN
                    ? burn_create(run, node, &entry->stage, e)
                    : palettize_create(run, node, &entry->stage, e);
-    if (code < 0)
-        return code;
-    entry->frames = calloc(1, sizeof(struct port *));
-    if (!entry->frames)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    entry->frames[0] = &entry->stage->task.ports[0];
-    return 0;
+    return code == 0 ? show_port(&entry->frames, entry->stage, 0, e) : code;
 }
 
 static struct port *find_feed(const struct run *run, int node)
@@ -296,11 +292,7 @@ static int make_sequence(struct run *run, int node, struct error *e)
     if (code < 0)
         return code;
     struct port ***list = node_of(run, node)->packets ? &entry->packets : &entry->frames;
-    *list = calloc(1, sizeof(struct port *));
-    if (!*list)
-        return error_set(e, ERROR_OUT_OF_MEMORY, "no memory for a run");
-    (*list)[0] = &entry->stage->task.ports[0];
-    return 0;
+    return show_port(list, entry->stage, 0, e);
 }
 
 static struct port *find_packets(const struct run *run, struct plan_edge edge)
