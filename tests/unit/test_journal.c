@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "server/journal.h"
+#include "tests/unit/journal_fixture.h"
 
 #define KEPT 4 /* ended records with details, where the driver bounds them */
 
@@ -53,26 +53,6 @@ static int teardown(void **state)
 {
     journal_close((struct journal **)state);
     return 0;
-}
-
-static const char *id_of(int number)
-{
-    static char ids[8][IDENTIFIER_SIZE];
-    char *id = ids[number % 8];
-    (void)snprintf(id, IDENTIFIER_SIZE, "%032x", (unsigned)number);
-    return id;
-}
-
-static int enqueue(struct journal *journal, int number, const char *state, const char *key)
-{
-    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "id", id_of(number), "caller",
-                               number % 2 ? "odd" : "even", "operation", "probe", "state", state,
-                               "attempt", 1, "seq", 0);
-    if (key)
-        (void)json_object_set_new(record, "job_key", json_string(key));
-    int status = journal_enqueue(journal, record);
-    json_decref(record);
-    return status;
 }
 
 static int finish(struct journal *journal, int number, int attempt, double when)

@@ -18,21 +18,13 @@
 
 #include <cmocka.h>
 
-#include "server/journal.h"
 #include "server/log.h"
+#include "tests/unit/journal_fixture.h"
 
 static uv_loop_t loop;
 static char folder[] = "/tmp/luma-journal-XXXXXX";
 static char path[sizeof(folder) + 16];
 static char error[512];
-
-static const char *id_of(int number)
-{
-    static char ids[8][IDENTIFIER_SIZE];
-    char *id = ids[number % 8];
-    (void)snprintf(id, IDENTIFIER_SIZE, "%032x", (unsigned)number);
-    return id;
-}
 
 static int reset(void **state)
 {
@@ -53,18 +45,6 @@ static struct journal *open_journal(void)
     if (journal_open_sqlite(&journal, &loop, path, error, sizeof(error)) < 0)
         assert_string_equal(error, "");
     return journal;
-}
-
-static int enqueue(struct journal *journal, int number, const char *state, const char *key)
-{
-    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "id", id_of(number), "caller",
-                               number % 2 ? "odd" : "even", "operation", "probe", "state", state,
-                               "attempt", 1, "seq", 0);
-    if (key)
-        (void)json_object_set_new(record, "job_key", json_string(key));
-    int status = journal_enqueue(journal, record);
-    json_decref(record);
-    return status;
 }
 
 static void end(struct journal *journal, int number, double when)

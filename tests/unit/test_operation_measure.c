@@ -2,23 +2,9 @@
  * av.measure as scripts see it: what it gives, how it fails, and what the caller hears of a job
  * that measures before it runs.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/operation_fixture.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#include "lua/operation.h"
-#include "tests/unit/plan_clips.h"
-
-static struct clips clips;
 
 /* What the callbacks heard. */
 static struct {
@@ -28,28 +14,6 @@ static struct {
     double percent, highest_before_end;
     bool fell;
 } heard;
-
-static int make_world(void **state)
-{
-    (void)state;
-    av_log_set_level(AV_LOG_FATAL);
-    return clips_init(&clips);
-}
-
-static int remove_world(void **state)
-{
-    (void)state;
-    clips_finish(&clips);
-    return 0;
-}
-
-static int give_path(void *opaque, int index, const char *name, char *path, size_t size)
-{
-    (void)opaque;
-    (void)name;
-    snprintf(path, size, "%s/out-%d", clips.folder, index);
-    return 0;
-}
 
 static int on_planned(void *opaque, double cost)
 {
@@ -75,25 +39,12 @@ static int on_progress(void *opaque, const struct pipeline_progress *progress)
 /* Runs a body of run(job) on the clip; `answer` is what planned() says. */
 static int run_body(const char *body, int answer, struct operation_outcome *outcome)
 {
-    char path[200];
-    snprintf(path, sizeof path, "%s/test.lua", clips.folder);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    fprintf(file,
-            "return { summary = 's', inputs = 1, options = {},\n"
-            "run = function(job) local source = job.input\n%s\nend }\n",
-            body);
-    fclose(file);
-    const struct operation_input input = {clips.mp4, "clip.mp4"};
-    const struct operation_request request = {
-        .scripts = clips.folder,
-        .name = "test",
-        .inputs = &input,
-        .input_count = 1,
-        .output_path = give_path,
-        .planned = on_planned,
-        .progress = on_progress,
-    };
+    struct operation_request request;
+    struct operation_input input;
+    write_run(body);
+    request_init(&request, &input);
+    request.planned = on_planned;
+    request.progress = on_progress;
     memset(&heard, 0, sizeof heard);
     heard.refuse = answer;
     return operation_run(&request, outcome);

@@ -2,66 +2,19 @@
  * Changed times of what no filter reaches: subtitles and chapters, as scripts ask for it, and what
  * is refused.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/operation_fixture.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "lua/operation.h"
-#include "tests/unit/plan_clips.h"
-
-static struct clips clips;
-
-static int make_world(void **state)
-{
-    (void)state;
-    av_log_set_level(AV_LOG_FATAL);
-    return clips_init(&clips);
-}
-
-static int remove_world(void **state)
-{
-    (void)state;
-    clips_finish(&clips);
-    return 0;
-}
-
-static int give_path(void *opaque, int index, const char *name, char *path, size_t size)
-{
-    (void)opaque;
-    (void)name;
-    snprintf(path, size, "%s/out-%d", clips.folder, index);
-    return 0;
-}
 
 /* Runs a body of run(job) on the Matroska clip, whose subtitle is shown from 0.1 to 1 s, a few
  * milliseconds later on the clock of its earliest stream. */
 static int run_body(const char *body, struct operation_outcome *outcome)
 {
-    char path[200];
-    snprintf(path, sizeof path, "%s/test.lua", clips.folder);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    fprintf(file,
-            "return { summary = 's', inputs = 1, options = {},\n"
-            "run = function(job) local source = job.input\n%s\nend }\n",
-            body);
-    fclose(file);
-    const struct operation_input input = {clips.mkv, "clip.mkv"};
-    const struct operation_request request = {
-        .scripts = clips.folder,
-        .name = "test",
-        .inputs = &input,
-        .input_count = 1,
-        .output_path = give_path,
-    };
+    struct operation_request request;
+    struct operation_input input;
+    write_run(body);
+    request_init(&request, &input);
+    input.path = clips.mkv;
     return operation_run(&request, outcome);
 }
 
