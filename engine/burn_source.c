@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "engine/policy.h"
+#include "engine/timestamp.h"
 
 static int open_decoder(struct burn_source *source, const AVStream *stream, struct error *e)
 {
@@ -73,10 +74,25 @@ static int64_t to_milliseconds(int64_t time, AVRational time_base)
     return av_rescale_q(time, time_base, (AVRational){1, 1000});
 }
 
+static AVRational time_base_of(const struct burn_source *source)
+{
+    return source->source.context->streams[source->stream]->time_base;
+}
+
+/* Whether the packet says when its event is shown. */
+static bool is_timed(const struct burn_source *source)
+{
+    AVRational time_base = time_base_of(source);
+    int64_t pts = source->packet->pts;
+    int64_t zero = av_rescale_q(llrint(source->zero * AV_TIME_BASE), AV_TIME_BASE_Q, time_base);
+    return pts != AV_NOPTS_VALUE && timestamp_fits(pts, zero, time_base);
+}
+
 static void time_event(const struct burn_source *source, struct burn_event *event)
 {
     const AVPacket *packet = source->packet;
-    AVRational time_base = source->source.context->streams[source->stream]->time_base;
+    AVRational time_base = time_base_of(source);
+    int64_t length = timestamp_tame_length(packet->duration, time_base);
     int64_t zero = llrint(source->zero * 1000);
     uint32_t begin = event->subtitle.start_display_time;
     uint32_t end = event->subtitle.end_display_time;
@@ -84,8 +100,8 @@ static void time_event(const struct burn_source *source, struct burn_event *even
     event->duration = -1;
     if (end != 0 && end != UINT32_MAX && end > begin) {
         event->duration = (int64_t)end - begin;
-    } else if (packet->duration > 0) {
-        event->duration = to_milliseconds(packet->duration, time_base);
+    } else if (length > 0) {
+        event->duration = to_milliseconds(length, time_base);
     }
 }
 
@@ -102,7 +118,7 @@ int burn_source_next(struct burn_source *source, struct burn_event *event, struc
         *event = (struct burn_event){0};
         int result =
             avcodec_decode_subtitle2(source->decoder, &event->subtitle, &got, source->packet);
-        bool timed = source->packet->pts != AV_NOPTS_VALUE;
+        bool timed = is_timed(source);
         if (result >= 0 && got && timed)
             time_event(source, event);
         av_packet_unref(source->packet);

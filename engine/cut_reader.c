@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/cut_internal.h"
+#include "engine/timestamp.h"
 
 enum {
     JUMP_SECONDS = 10,      /* further than this, timestamps have jumped */
@@ -56,8 +57,9 @@ void cut_reader_close(struct cut_reader *reader)
 
 int64_t cut_reader_ticks(const struct cut_reader *reader, double seconds, enum AVRounding rounding)
 {
-    if (!isfinite(seconds))
+    if (!(seconds <= TIMESTAMP_MOST_SECONDS))
         return INT64_MAX;
+    seconds = fmax(seconds, -TIMESTAMP_MOST_SECONDS);
     int64_t time = llrint((reader->file->start + seconds) * AV_TIME_BASE);
     /* Who took the time of a picture may have rounded it. */
     time += rounding == AV_ROUND_UP ? -1 : 1;
@@ -95,6 +97,14 @@ static void note_trouble(struct cut_reader *reader, int64_t last)
     }
 }
 
+static void tame_times(struct cut_reader *reader)
+{
+    AVRational time_base = reader->stream->time_base;
+    int64_t zero = cut_reader_ticks(reader, 0, AV_ROUND_UP);
+    reader->packet->pts = timestamp_tame(reader->packet->pts, zero, time_base);
+    reader->packet->dts = timestamp_tame(reader->packet->dts, zero, time_base);
+}
+
 int cut_reader_next(struct cut_reader *reader, struct error *e)
 {
     int64_t last = reader->dts;
@@ -112,6 +122,7 @@ int cut_reader_next(struct cut_reader *reader, struct error *e)
             return 0;
         if (result < 0 || reader->packet->stream_index != reader->stream->index)
             continue;
+        tame_times(reader);
         note_trouble(reader, last);
         reader->dts = reader->packet->dts;
         reader->pts = reader->packet->pts != AV_NOPTS_VALUE ? reader->packet->pts : reader->dts;

@@ -15,6 +15,7 @@
 #include "engine/compat.h"
 #include "engine/pipeline_internal.h"
 #include "engine/reorder.h"
+#include "engine/timestamp.h"
 
 enum {
     JUMP_SECONDS = 10, /* further than this, timestamps have jumped (ffmpeg's default) */
@@ -343,6 +344,18 @@ static void give_room(const struct demux *demux, struct demux_stream *stream, AV
     packet->dts -= stream->lead;
 }
 
+/* What no time can be isn't one; false for text that nobody can show then. */
+static bool tame_timestamps(const struct demux_stream *stream, AVPacket *packet)
+{
+    bool text = stream->kind == AVMEDIA_TYPE_SUBTITLE;
+    if (text && !timestamp_fits(packet->pts, stream->base, stream->time_base))
+        return false;
+    packet->pts = timestamp_tame(packet->pts, stream->base, stream->time_base);
+    packet->dts = timestamp_tame(packet->dts, stream->base, stream->time_base);
+    packet->duration = timestamp_tame_length(packet->duration, stream->time_base);
+    return true;
+}
+
 static void fix_timestamps(struct demux *demux, struct demux_stream *stream, AVPacket *packet)
 {
     const AVCodecParameters *par = demux->source.context->streams[packet->stream_index]->codecpar;
@@ -438,6 +451,8 @@ static int hand_out(struct demux *demux, AVPacket *packet)
         return 0;
     struct demux_stream *stream = &demux->streams[index];
     if (!stream->wanted || stream->ended || stream->picture)
+        return 0;
+    if (!tame_timestamps(stream, packet))
         return 0;
     fix_timestamps(demux, stream, packet);
     if (past_stop(stream, packet)) {

@@ -20,7 +20,7 @@ static int read_to_end(AVFormatContext *context, atomic_int *cancel, double *end
         const AVStream *stream = context->streams[packet->stream_index];
         int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
         if (time != AV_NOPTS_VALUE && !(stream->disposition & AV_DISPOSITION_ATTACHED_PIC)) {
-            double at = (double)(time + packet->duration) * av_q2d(stream->time_base);
+            double at = ((double)time + (double)packet->duration) * av_q2d(stream->time_base);
             *end = fmax(at, *end); /* fmax takes the other for a NAN */
         }
         av_packet_unref(packet);

@@ -9,6 +9,10 @@
 #include "engine/charset.h"
 #include "engine/introspect_internal.h"
 #include "engine/plan_build.h"
+#include "engine/timestamp.h"
+
+/* Recordings may count from 1970, some from the year 0; whoever goes further is wrong. */
+static const double LATEST_START = 1e11;
 
 /* The earliest timestamp of the streams (covers have none of their own); 0 if none has one. The
  * first subtitle says nothing of when a film begins, and a file of subtitles begins at 0. */
@@ -27,7 +31,7 @@ static double media_first_time(const struct media *media)
     if (isnan(first) && isfinite(media->start) && !only_subtitles) {
         first = media->start;
     }
-    return isnan(first) ? 0 : first;
+    return isnan(first) || fabs(first) > LATEST_START ? 0 : first;
 }
 
 static int file_open(struct plan *plan, struct plan_file *file, struct error *e)
@@ -124,7 +128,7 @@ int plan_add_range(struct plan *plan, int input, double start, double stop, stru
         return error_set(e, ERROR_INTERNAL, "node %d is no input", input);
     }
     char got[64];
-    if (!isfinite(start) || start < 0) {
+    if (!isfinite(start) || start < 0 || start > TIMESTAMP_MOST_SECONDS) {
         snprintf(got, sizeof got, "%g", start);
         error_set(e, ERROR_INVALID_OPTION, "a range can't start at %s", got);
         error_place(e, "start", got, "seconds from the beginning, 0 or more");
@@ -139,7 +143,7 @@ int plan_add_range(struct plan *plan, int input, double start, double stop, stru
     const struct plan_node *whole = plan->nodes[input];
     /* A range of a range is what both have in common. */
     double first = fmax(start, whole->start);
-    double last = fmin(stop, whole->stop);
+    double last = fmin(stop > TIMESTAMP_MOST_SECONDS ? INFINITY : stop, whole->stop);
     if (last <= first) {
         error_set(e, ERROR_INVALID_OPTION,
                   "the range from %g s to %g s lies outside of the one from %g s to %g s", start,
@@ -210,7 +214,7 @@ int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times
         return ERROR_LIMIT_EXCEEDED;
     }
     for (int i = 0; i < count; i++) {
-        if (!isfinite(times[i]) || times[i] < 0) {
+        if (!isfinite(times[i]) || times[i] < 0 || times[i] > TIMESTAMP_MOST_SECONDS) {
             char got[64];
             snprintf(got, sizeof got, "%g", times[i]);
             error_set(e, ERROR_INVALID_OPTION, "there is no frame at %s s", got);

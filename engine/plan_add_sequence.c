@@ -11,8 +11,10 @@
 
 #include "engine/introspect_internal.h"
 #include "engine/plan_build.h"
+#include "engine/timestamp.h"
 
 static const double LONGEST = 1e7; /* seconds of a segment */
+static const double LONGEST_SUM = TIMESTAMP_MOST_SECONDS;
 
 static int refuse(struct error *e, int number, const char *expected)
 {
@@ -307,10 +309,17 @@ int plan_add_sequence(struct plan *plan, const struct plan_segment *segments, in
         error_place(e, "segments", "none", "a list of streams or of tracks");
         return ERROR_INVALID_OPTION;
     }
+    double sum = 0;
     for (int i = 0; code >= 0 && i < count; i++) {
         code = check_segment(plan, &segments[i], i, e);
         if (code >= 0) {
             code = check_alike(plan, segments, i, e);
+        }
+        sum += segments[i].duration > 0 ? segments[i].duration : 0;
+        if (code >= 0 && sum > LONGEST_SUM) {
+            error_set(e, ERROR_INVALID_OPTION, "a sequence can't last more than %.0f s",
+                      LONGEST_SUM);
+            code = refuse(e, i, "less");
         }
     }
     if (code >= 0 && gives_packets(plan->nodes[segments[0].edge.node])) {

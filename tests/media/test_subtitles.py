@@ -57,6 +57,20 @@ def test_extract(luma, clips, form):
     assert outcome.noted("copied" if form == "srt" else "rewritten")
 
 
+def test_absurd_times(luma, clips):
+    """What nobody lives to read is left out, and nothing is reckoned with it."""
+    most = 2**63 - 1
+    text = "".join(f"[{i}][{i + 9}]line {i}\n" for i in (1, 11, 21))
+    text += f"[{most - 9}][{most - 1}]later\n[{most}][]last\n"
+    second = written(luma, "far.txt", text)
+    outcome = luma.ok("subtitles", second, action="extract", format="srt")
+    assert close(times(open(outcome.path).read()), [(0.1, 1.0), (1.1, 2.0), (2.1, 3.0)])
+    for action in ("burn", "embed"):
+        outcome = luma.ok("subtitles", clips["plain.mp4"], second, action=action)
+        assert facts.probe(outcome.path).duration == pytest.approx(
+            facts.probe(clips["plain.mp4"]).duration, abs=0.05)
+
+
 def test_extract_keeps_the_form(luma, clips):
     for track, codec in ((1, "subrip"), (2, "ass")):
         outcome = luma.ok("subtitles", clips["tracks.mkv"], action="extract", track=track)

@@ -69,8 +69,8 @@ static void ranges_are_parts_of_inputs(void **state)
     static const struct {
         double start, stop;
         const char *path;
-    } bad[] = {{-1, 2, "start"}, {NAN, 2, "start"}, {INFINITY, INFINITY, "start"},
-               {1, 1, "stop"},   {2, 1, "stop"},    {0, NAN, "stop"}};
+    } bad[] = {{-1, 2, "start"}, {NAN, 2, "start"}, {INFINITY, INFINITY, "start"}, {1, 1, "stop"},
+               {2, 1, "stop"},   {0, NAN, "stop"},  {1e300, 1e301, "start"}};
     for (size_t i = 0; i < COUNT(bad); i++) {
         memset(&e, 0, sizeof e);
         assert_int_equal(plan_add_range(plan, MP4, bad[i].start, bad[i].stop, &e),
@@ -99,7 +99,7 @@ static void picks_are_sorted(void **state)
     assert_int_equal(type.kind, AVMEDIA_TYPE_VIDEO);
     assert_int_equal(type.source_node, MP4);
 
-    const double wrong[] = {NAN, -1, INFINITY};
+    const double wrong[] = {NAN, -1, INFINITY, 1e300};
     for (size_t i = 0; i < COUNT(wrong); i++) {
         assert_int_equal(plan_add_pick(plan, EDGE(MP4, 0), &wrong[i], 1, false, &e),
                          ERROR_INVALID_OPTION);

@@ -538,9 +538,14 @@ static void test_refusals(void **state)
         {{{sound, NAN}, {add_encode(plan, audio, "aac", NULL), NAN}}, 2, "can't be joined"},
         {{{endless, NAN}}, 1, "would never end"},
         {{{inner, NAN}}, 1, "is a sequence itself"},
+        {{{video, 2e7}}, 1, "can't last 2e+07 s"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refused(plan, cases[i].segments, cases[i].count, cases[i].words);
+    struct plan_segment many[12];
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++)
+        many[i] = (struct plan_segment){video, 9e6};
+    refused(plan, many, 12, "can't last more than");
     struct plan_segment palettes = {palette, NAN};
     assert_int_equal(plan_add_sequence(plan, &palettes, 1, &e), ERROR_INVALID_OPTION);
     struct plan_segment nothing = {{999, 0}, NAN};
