@@ -14,8 +14,9 @@ enum {
     /* Pictures by which decoding may run ahead of display: 16 frames (H.264, A.3.1; H.265, A.4.2),
      * of two fields each. So once more than these are shown later, all earlier ones have come. */
     REORDER = 32,
-    WINDOW = 512, /* packets near the second cut whose times are kept */
-    PAST = 100,   /* packets to read beyond the second cut */
+    WINDOW = 512,   /* packets near the second cut whose times are kept */
+    PAST = 100,     /* packets to read beyond the second cut */
+    STEPS_BACK = 8, /* keyframes before the second cut to begin at, before all is read */
 };
 
 /* Seconds by which the next picture may be later than a cut without a gap being meant by it. */
@@ -102,7 +103,8 @@ static int find_point_before(struct cut_reader *reader, int64_t start, struct he
                              struct error *e)
 {
     *head = (struct head){0};
-    for (int64_t from = start; !head->found;) {
+    int64_t known = INT64_MAX; /* keyframes from this time on have been looked at */
+    for (int64_t from = start;;) {
         int code = cut_reader_seek(reader, from, e);
         int64_t landed = reader->pts;
         for (int later = 0; code > 0 && !reader->trouble && later <= REORDER;) {
@@ -112,7 +114,7 @@ static int find_point_before(struct cut_reader *reader, int64_t start, struct he
                 head->found = true;
                 head->point = reader->pts;
             }
-            later += late && head->found;
+            later += reader->pts >= known || (late && head->found);
             code = cut_reader_next(reader, e);
         }
         if (code < 0)
@@ -120,7 +122,7 @@ static int find_point_before(struct cut_reader *reader, int64_t start, struct he
         bool early = head->found && head->point <= start;
         if (early || reader->from_begin || reader->trouble)
             break;
-        head->found = false;
+        known = landed;
         from = landed - 1;
     }
     return 0;
@@ -212,7 +214,8 @@ static int find_tail(struct cut_reader *reader, int64_t point, int64_t stop, str
     if (!order)
         return error_set(e, ERROR_OUT_OF_MEMORY, "no memory to look for a cut");
     int code = 0;
-    for (int64_t from = FFMAX(stop - 1, point); code == 0;) {
+    int64_t from = FFMAX(stop - 1, point), last = INT64_MAX;
+    for (int tries = 1; code == 0; tries++) {
         code = cut_reader_seek(reader, from, e);
         while (code > 0 && reader->pts < point) /* the one before it, where seeking is coarse */
             code = cut_reader_next(reader, e);
@@ -220,11 +223,13 @@ static int find_tail(struct cut_reader *reader, int64_t point, int64_t stop, str
             break;
         int64_t landed = reader->pts;
         code = read_order(reader, point, stop, order, e);
-        bool anchored = landed <= point;
+        /* Where seeking gets no further, this is all that can be known. */
+        bool anchored = landed <= point || landed >= last;
         if (code < 0 || reader->trouble || order_find(order, anchored ? 0 : 1, stop, tail) ||
             anchored)
             break;
-        from = landed - 1;
+        last = landed;
+        from = tries < STEPS_BACK ? landed - 1 : point;
     }
     free(order);
     return FFMIN(code, 0);
@@ -414,6 +419,8 @@ static int read_keyframes(struct cut_reader *reader, double from, double to, int
 {
     int64_t start = cut_reader_ticks(reader, from, AV_ROUND_UP);
     int64_t stop = cut_reader_ticks(reader, to, AV_ROUND_UP);
+    if (start == INT64_MAX)
+        return 0;
     int code = cut_reader_seek(reader, start, e);
     while (code > 0) {
         if (is_key(reader) && reader->pts != AV_NOPTS_VALUE) {

@@ -290,6 +290,72 @@ static void joins(void **state)
     }
 }
 
+/* The same pictures on a clock on which the second one is shown last of all, though another group
+ * begins behind it. */
+static const char *late_picture(const char *name, const char *from)
+{
+    enum { AHEAD = 100, LATE = 1 };
+    const char *path = fixture_path(name);
+    AVFormatContext *in = NULL, *out = NULL;
+    AVPacket *packet = av_packet_alloc();
+    assert_int_equal(avformat_open_input(&in, from, NULL, NULL), 0);
+    assert_true(avformat_find_stream_info(in, NULL) >= 0);
+    assert_true(avformat_alloc_output_context2(&out, NULL, "mpegts", path) >= 0);
+    AVStream *stream = avformat_new_stream(out, NULL);
+    assert_true(avcodec_parameters_copy(stream->codecpar, in->streams[0]->codecpar) >= 0);
+    assert_true(avio_open(&out->pb, path, AVIO_FLAG_WRITE) >= 0);
+    assert_true(avformat_write_header(out, NULL) >= 0);
+    int count = (int)in->streams[0]->nb_frames;
+    for (int i = 0; av_read_frame(in, packet) >= 0; i++) {
+        packet->dts = i;
+        packet->pts = AHEAD + (i == LATE ? count : i);
+        packet->stream_index = 0;
+        av_packet_rescale_ts(packet, (AVRational){1, 25}, stream->time_base);
+        assert_true(av_interleaved_write_frame(out, packet) >= 0);
+    }
+    assert_true(av_write_trailer(out) >= 0);
+    avio_closep(&out->pb);
+    avformat_free_context(out);
+    avformat_close_input(&in);
+    av_packet_free(&packet);
+    return path;
+}
+
+/* Whatever the order is, looking for a place to cut comes to an end. */
+static void absurd_orders(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    struct cut cut;
+    int input;
+    const char *path = late_picture("late.ts", fixture_clip(clips[2].name, clips[2].arguments));
+    struct plan *plan = make_plan(path, &input);
+    struct plan_edge video = {input, 0};
+    assert_int_equal(cut_at_keyframes(plan, video, 1.5, 2.5, &cut, &e), 0);
+    assert_int_equal(cut.count, 1);
+    assert_true(cut.parts[0].start <= 1.5 && cut.parts[0].stop >= 2.5);
+    assert_int_equal(cut_exactly(plan, video, 1.1, 2.5, false, &cut, &e), 0);
+    assert_near(cut.parts[cut.count - 1].stop, 2.5, 0.041);
+    plan_destroy(&plan);
+}
+
+static void absurd_times(void **state)
+{
+    (void)state;
+    struct error e = {0};
+    double *times;
+    int input, count;
+    struct plan *plan = make_plan(fixture_clip(clips[0].name, clips[0].arguments), &input);
+    struct plan_edge video = {input, 0};
+    assert_int_equal(cut_list_keyframes(plan, video, 1e300, 1e301, 9, &times, &count, &e), 0);
+    assert_int_equal(count, 0);
+    free(times);
+    assert_int_equal(cut_list_keyframes(plan, video, -1e300, 1e300, 9, &times, &count, &e), 0);
+    assert_int_equal(count, 4);
+    free(times);
+    plan_destroy(&plan);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -336,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_exact), cmocka_unit_test(keyframes_are_listed),
         cmocka_unit_test(joins),           cmocka_unit_test(reasons),
+        cmocka_unit_test(absurd_orders),   cmocka_unit_test(absurd_times),
         cmocka_unit_test(refusals),        cmocka_unit_test(cancelled),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
