@@ -257,17 +257,26 @@ static int alternative_body(lua_State *L)
     return 0;
 }
 
+/* What a label ends with, if that looks like a file's extension and nothing worse. */
+static const char *find_extension(const char *label)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    const char *dot = strrchr(label, '.');
+    size_t length = dot ? strspn(dot + 1, letters) : 0;
+    return length > 0 && length <= 7 && !dot[length + 1] ? dot : NULL;
+}
+
 /* Gives the input's own bytes in place of an output that came out larger. */
 static int keep_input(struct job *job, int output, int input)
 {
-    const char *label = plan_input_media(job->plan, job->inputs[input])->label;
-    const char *dot = strrchr(label, '.');
+    const char *label = plan_input_media(job->plan, job->bind.inputs[input])->label;
+    const char *dot = find_extension(label);
     char name[256], path[PATH_MAX];
 
     plan_output_name(job->plan, job->bind.outputs[output].node, 0, name, sizeof name);
     char *own_dot = strrchr(name, '.');
-    if (dot && own_dot && strlen(dot) <= 8 && own_dot + 10 < name + sizeof name) {
-        snprintf(own_dot, 10, "%s", dot);
+    if (dot && own_dot) {
+        snprintf(own_dot, sizeof name - (size_t)(own_dot - name), "%s", dot);
     }
     int code = give_path(job, output, 0, name, path, sizeof path);
     if (code != 0) {

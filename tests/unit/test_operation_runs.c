@@ -130,6 +130,25 @@ static void test_input_kept(void **state)
     assert_int_equal(stat(clips.mp4, &before), 0);
     assert_int_equal(json_integer_value(output_field(&outcome, 0, "size")), before.st_size);
     operation_outcome_finish(&outcome);
+
+    /* It is called as the output would be, with the extension that it has, if that is one. */
+    static const struct {
+        const char *label, *name;
+    } cases[] = {{"holiday.m4v", "holiday.m4v"}, {"holiday.a/b", "holiday.mp4"},
+                 {"holiday.\n", "holiday.mp4"},  {"holiday.", "holiday.mp4"},
+                 {"holiday", "holiday.mp4"},     {"holiday.longest8", "holiday.mp4"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct operation_request request;
+        struct operation_input input;
+        request_init(&request, &input);
+        input.label = cases[i].label;
+        assert_int_equal(operation_run(&request, &outcome), 0);
+        const char *name = json_string_value(output_field(&outcome, 0, "name"));
+        size_t stem = strcspn(name, "/\n");
+        if (name[stem] || strcmp(strrchr(name, '.'), strrchr(cases[i].name, '.')) != 0)
+            fail_msg("'%s' became '%s'", cases[i].label, name);
+        operation_outcome_finish(&outcome);
+    }
 }
 
 /* An alternative may have one of its own; each is told the size that was too large. */
