@@ -10,7 +10,8 @@
 #include "lua/sandbox.h"
 
 /* Makes one output of the sandbox's struct bind. L is the state that runs in the sandbox; of the
- * request only threads, control and the callbacks are read. Returns outcome->error.code and never
+ * request only threads, control, the callbacks and the inputs are read; these are those of the
+ * struct bind, in its order. Returns outcome->error.code and never
  * raises; the outcome is to be finished either way. */
 int operation_make_declared(struct sandbox *sandbox, lua_State *L, int output,
                             const struct operation_request *request,

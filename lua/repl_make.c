@@ -233,7 +233,9 @@ static int run_output(lua_State *L, struct making *making, int number)
     if (begin(making, e)) {
         return e->code;
     }
-    const struct operation_request request = make_request(making);
+    struct operation_request request = make_request(making);
+    request.inputs = making->open;
+    request.input_count = making->repl->bind.input_count;
     operation_make_declared(making->repl->sandbox, L, number, &request, &making->outcome);
     return finish(making);
 }

@@ -322,7 +322,10 @@ def test_save_pictures_and_alternatives(repl, clip):
     assert terminal.ask('av.open("other.mp4").video.width') == "320\n"
     said = terminal.ask(f'save({{ {SMALL}, not_larger_than=100, otherwise=type }}, "bad.mp4")')
     assert "must return the table of an output" in said
-    assert repl.made() == ["other.mp4", "pictures"]
+    terminal.ask(f'save({{ {SMALL}, not_larger_than=100, otherwise=function() return source end }},'
+                 ' "kept.mp4")')
+    assert (repl.folder / "kept.mp4").read_bytes() == open(clip, "rb").read()
+    assert repl.made() == ["kept.mp4", "other.mp4", "pictures"]
     assert terminal.leave() == 0
 
 
