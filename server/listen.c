@@ -1,9 +1,10 @@
 /*
- * libwebsockets' context, vhosts and callbacks. Every callback comes on the loop's thread.
+ * libwebsockets' contexts, vhosts and callbacks. Every callback comes on the loop's thread.
  *
- * There is one protocol on each vhost. On the main one it serves HTTP requests, and WebSockets
- * whether or not the client named the subprotocol; what the handshake refuses is refused in
- * HTTP_CONFIRM_UPGRADE, where a status can still be sent.
+ * Each port has a context of its own, and so its own room for requests whose headers are being
+ * read: however full the main port is, health answers. There is one protocol on each. On the main
+ * one it serves HTTP requests, and WebSockets whether or not the client named the subprotocol; what
+ * the handshake refuses is refused in HTTP_CONFIRM_UPGRADE, where a status can still be sent.
  */
 #include "server/listen.h"
 
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "server/caller.h"
+#include "server/crowd.h"
 #include "server/flood.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -28,7 +30,9 @@
 #define HANDSHAKE_S    10
 #define KEEPALIVE_S    60     /* TCP's, against peers that vanish */
 #define UNACKED_MS     120000 /* what was sent and nobody takes, not even the peer's system */
-#define SOCKETS_SPARE  256    /* beside the WebSockets: health, HTTP, handshakes */
+#define SOCKETS_SPARE  256    /* beside the WebSockets: HTTP, handshakes */
+#define ADDRESS_SPARE  64     /* of an address: to tell those who are too many */
+#define HEALTH_SOCKETS 64
 #define WEBSOCKET_PATH "/ws"
 
 /* User data of a connection: libwebsockets makes it, zeroed, for HTTP and WebSocket alike. */
@@ -38,18 +42,30 @@ struct connection {
     struct http_exchange http;
 };
 
+/* One of them; its context's user data. */
+struct port {
+    struct listener *listener;
+    enum http_port kind;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    int64_t sockets, sockets_max; /* open, of whatever kind */
+};
+
 struct listener {
     struct server *server;
-    struct lws_context *context;
-    struct lws_vhost *main, *health;
+    struct port main, health;
     struct flood_watch floods;
-    int64_t sockets; /* open, of whatever kind */
+    struct crowd crowd; /* of the main port */
 };
+
+static struct port *port_of(struct lws *wsi)
+{
+    return lws_context_user(lws_get_context(wsi));
+}
 
 static struct server *server_of(struct lws *wsi)
 {
-    struct listener *listener = lws_context_user(lws_get_context(wsi));
-    return listener->server;
+    return port_of(wsi)->listener->server;
 }
 
 /* ---- the handshake ---- */
@@ -80,7 +96,8 @@ enum refusal {
     REFUSE_ORIGIN,
     REFUSE_SUBPROTOCOL,
     REFUSE_TOKEN,
-    REFUSE_FULL
+    REFUSE_FULL,
+    REFUSE_ADDRESS,
 };
 
 static const struct {
@@ -94,17 +111,18 @@ static const struct {
     [REFUSE_TOKEN] = {"token", "401 Unauthorized", "WWW-Authenticate: Bearer\r\n", "wrong token\n"},
     [REFUSE_FULL] = {"connections", "503 Service Unavailable", "Retry-After: 5\r\n",
                      "too many connections, or shutting down\n"},
+    [REFUSE_ADDRESS] = {"connections", "429 Too Many Requests", "Retry-After: 5\r\n",
+                        "too many connections from this address\n"},
 };
 
 static enum refusal upgrade_refusal(struct lws *wsi, const char *what)
 {
-    struct listener *listener = lws_context_user(lws_get_context(wsi));
-    struct server *server = listener->server;
+    struct server *server = server_of(wsi);
     bool tokens = callers_required(&server->callers);
     char path[64], host[300], origin[300];
     if (!peer_host_allowed(wsi, server) || !peer_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
         return REFUSE_HOST;
-    if (lws_get_vhost(wsi) != listener->main || strcasecmp(what, "websocket") != 0 ||
+    if (port_of(wsi)->kind != HTTP_MAIN || strcasecmp(what, "websocket") != 0 ||
         !peer_header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) ||
         strcmp(path, WEBSOCKET_PATH) != 0)
         return REFUSE_PATH;
@@ -122,11 +140,10 @@ static enum refusal upgrade_refusal(struct lws *wsi, const char *what)
     return REFUSE_NOT;
 }
 
-/* libwebsockets' own answer would be HTTP/1.0 here, which clients don't take: so it is written by
- * hand. 0 lets the upgrade go on, -1 closes after what was written. */
-static int confirm_upgrade(struct lws *wsi, const char *what)
+/* libwebsockets' own answer to an upgrade would be HTTP/1.0, which clients don't take: so it is
+ * written by hand. 0 lets the connection go on, -1 closes after what was written. */
+static int refuse(struct lws *wsi, enum refusal refusal)
 {
-    enum refusal refusal = upgrade_refusal(wsi, what);
     if (refusal == REFUSE_NOT)
         return 0;
     metrics_add(server_of(wsi)->metrics, METRIC_REJECTED, refusals[refusal].reason, NULL, 1);
@@ -178,7 +195,7 @@ static int established(struct lws *wsi, struct connection *connection)
                      sizeof(patience));
     if (session_established(server, wsi, &connection->session, caller, address) < 0)
         return -1;
-    struct listener *listener = lws_context_user(lws_get_context(wsi));
+    struct listener *listener = port_of(wsi)->listener;
     flood_add(&listener->floods, &connection->flood, connection->session, lws_get_socket_fd(wsi),
               *server->config.tls_cert);
     if (others >= server->config.connections_per_address) {
@@ -188,14 +205,22 @@ static int established(struct lws *wsi, struct connection *connection)
     return 0;
 }
 
+/* Whether a request may be made on this connection, of all those from its address. */
+static enum refusal request_refusal(struct lws *wsi)
+{
+    const struct crowd_member *member = lws_get_opaque_user_data(wsi);
+    int64_t limit = server_of(wsi)->config.connections_per_address;
+    return member && member->sockets > limit ? REFUSE_ADDRESS : REFUSE_NOT;
+}
+
 static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,
                          struct connection *connection, void *in)
 {
-    struct listener *listener = lws_context_user(lws_get_context(wsi));
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return http_request(listener->server, wsi, &connection->http,
-                            lws_get_vhost(wsi) == listener->health ? HTTP_HEALTH : HTTP_MAIN, in);
+        return refuse(wsi, request_refusal(wsi)) < 0
+                   ? -1
+                   : http_request(server_of(wsi), wsi, &connection->http, port_of(wsi)->kind, in);
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http_writable(wsi, &connection->http);
     case LWS_CALLBACK_CLOSED_HTTP:
@@ -203,25 +228,66 @@ static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,
         http_closed(&connection->http);
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return confirm_upgrade(wsi, in);
+        return refuse(wsi, upgrade_refusal(wsi, in));
     default:
         return 0;
     }
 }
 
+/* ---- sockets ---- */
+
+/* Of what is at the other end, as TCP knows it; false for a proxy, who brings many. */
+static bool counted_address(const struct port *port, int fd, char *address, size_t size)
+{
+    (void)lws_get_peer_simple_fd(fd, address, size);
+    peer_plain_address(address);
+    return port->kind == HTTP_MAIN &&
+           !caller_list_has(port->listener->server->config.trusted_proxies, address);
+}
+
+/* Whether a connection is closed before anything is read of it. */
+static bool too_many(const struct port *port, int fd)
+{
+    char address[64];
+    const struct listener *listener = port->listener;
+    if (port->sockets >= port->sockets_max)
+        return true;
+    return counted_address(port, fd, address, sizeof(address)) &&
+           crowd_count(&listener->crowd, address) >=
+               listener->server->config.connections_per_address + ADDRESS_SPARE;
+}
+
+/* Keeps count. Every socket comes by here, once each way. */
+static int on_socket(struct lws *wsi, enum lws_callback_reasons reason)
+{
+    char address[64];
+    struct port *port = port_of(wsi);
+    struct crowd *crowd = &port->listener->crowd;
+    if (reason == LWS_CALLBACK_WSI_CREATE) {
+        port->sockets++;
+    } else if (reason == LWS_CALLBACK_WSI_DESTROY) {
+        port->sockets--;
+        crowd_leave(crowd, lws_get_opaque_user_data(wsi));
+        lws_set_opaque_user_data(wsi, NULL);
+    } else if (counted_address(port, lws_get_socket_fd(wsi), address, sizeof(address))) {
+        lws_set_opaque_user_data(wsi, crowd_enter(crowd, address));
+    }
+    return 0;
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t size)
 {
-    struct listener *listener = lws_context_user(lws_get_context(wsi));
     if (reason == LWS_CALLBACK_FILTER_NETWORK_CONNECTION) /* `user` is none of ours here */
-        return listener->sockets >= listener->server->config.max_connections + SOCKETS_SPARE;
-    if (reason == LWS_CALLBACK_WSI_CREATE)
-        listener->sockets++;
-    if (reason == LWS_CALLBACK_WSI_DESTROY)
-        listener->sockets--;
+        return too_many(port_of(wsi), (int)(intptr_t)in);
+    if (reason == LWS_CALLBACK_WSI_CREATE || reason == LWS_CALLBACK_WSI_DESTROY ||
+        reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED)
+        return on_socket(wsi, reason);
     struct connection *connection = user;
-    if (!connection) /* of the vhost, or of a connection that has asked for nothing yet */
-        return reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE ? confirm_upgrade(wsi, in) : 0;
+    if (!connection) { /* of the vhost, or of a connection that has asked for nothing yet */
+        bool upgrade = reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE;
+        return upgrade ? refuse(wsi, upgrade_refusal(wsi, in)) : 0;
+    }
     struct session *session = connection->session;
     switch (reason) {
     case LWS_CALLBACK_ESTABLISHED:
@@ -235,7 +301,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return session ? session_timer(session) : 0;
     case LWS_CALLBACK_CLOSED:
         if (session) {
-            flood_remove(&listener->floods, &connection->flood);
+            flood_remove(&port_of(wsi)->listener->floods, &connection->flood);
             connection->session = NULL;
             session_closed(session);
         }
@@ -266,15 +332,16 @@ static bool any_address(const char *host)
  * sending and doesn't read meanwhile. Peers that vanish are TCP's business (KEEPALIVE_S). */
 static const lws_retry_bo_t no_pings = {.secs_since_valid_ping = 0};
 
-static struct lws_vhost *open_vhost(struct listener *listener, const char *name, const char *host,
-                                    int64_t port, const struct lws_protocols *protocols, bool tls)
+static int open_vhost(struct port *port, const char *host, int64_t number,
+                      const struct lws_protocols *protocols)
 {
-    const struct config *config = &listener->server->config;
+    const struct config *config = &port->listener->server->config;
+    bool main = port->kind == HTTP_MAIN;
     struct lws_context_creation_info info = {0};
-    info.port = (int)port;
+    info.port = (int)number;
     info.iface = any_address(host) ? NULL : strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
     info.protocols = protocols;
-    info.vhost_name = name;
+    info.vhost_name = main ? "main" : "health";
     info.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
     if (!strchr(host, ':'))
         info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
@@ -282,33 +349,35 @@ static struct lws_vhost *open_vhost(struct listener *listener, const char *name,
     info.keepalive_timeout = HANDSHAKE_S;
     info.retry_and_idle_policy = &no_pings;
     info.alpn = "http/1.1"; /* http_head.c speaks nothing else */
-    if (tls) {
+    if (main && *config->tls_cert) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = config->tls_cert;
         info.ssl_private_key_filepath = config->tls_key;
     }
-    return lws_create_vhost(listener->context, &info);
+    port->vhost = lws_create_vhost(port->context, &info);
+    return port->vhost ? 0 : -1;
 }
 
-static int open_context(struct listener *listener)
+static int open_context(struct port *port)
 {
-    void *loops[] = {listener->server->loop};
+    const struct server *server = port->listener->server;
+    void *loops[] = {server->loop};
     struct lws_context_creation_info info = {0};
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
-    if (*listener->server->config.tls_cert)
+    if (port->kind == HTTP_MAIN && *server->config.tls_cert)
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.foreign_loops = loops;
-    info.user = listener;
+    info.user = port;
     info.pt_serv_buf_size = SESSION_RECEIVE_MAX; /* bounds what is read, so a pause holds */
     info.max_http_header_data = HEADER_MAX;
-    info.max_http_header_pool = HEADER_POOL;
+    info.max_http_header_pool = port->kind == HTTP_MAIN ? HEADER_POOL : HEALTH_SOCKETS;
     info.timeout_secs = HANDSHAKE_S;
     info.timeout_secs_ah_idle = HANDSHAKE_S;
     info.ka_time = KEEPALIVE_S;
     info.ka_probes = 3;
     info.ka_interval = 10;
-    listener->context = lws_create_context(&info);
-    return listener->context ? 0 : -1;
+    port->context = lws_create_context(&info);
+    return port->context ? 0 : -1;
 }
 
 static void on_library_log(int level, const char *line)
@@ -325,23 +394,24 @@ int listener_create(struct listener **listener, struct server *server, struct co
     if (!made)
         return -1;
     made->server = server;
+    made->main = (struct port){.listener = made, .kind = HTTP_MAIN};
+    made->health = (struct port){.listener = made, .kind = HTTP_HEALTH};
+    made->main.sockets_max = config->max_connections + SOCKETS_SPARE;
+    made->health.sockets_max = HEALTH_SOCKETS;
+    crowd_init(&made->crowd);
     flood_watch_init(&made->floods, server->loop, on_flood);
     *listener = made;
-    if (open_context(made) < 0) {
+    if (open_context(&made->main) < 0 || open_context(&made->health) < 0) {
         (void)snprintf(error->message, sizeof(error->message), "libwebsockets can't start");
         return -1;
     }
-    made->main =
-        open_vhost(made, "main", config->host, config->port, main_protocols, *config->tls_cert);
-    if (!made->main) {
+    if (open_vhost(&made->main, config->host, config->port, main_protocols) < 0) {
         (void)snprintf(error->message, sizeof(error->message),
                        "LUMA_HOST, LUMA_PORT: can't listen on %.100s port %lld%s", config->host,
                        (long long)config->port, *config->tls_cert ? " with this certificate" : "");
         return -1;
     }
-    made->health = open_vhost(made, "health", config->health_host, config->health_port,
-                              health_protocols, false);
-    if (!made->health) {
+    if (open_vhost(&made->health, config->health_host, config->health_port, health_protocols) < 0) {
         (void)snprintf(error->message, sizeof(error->message),
                        "LUMA_HEALTH_HOST, LUMA_HEALTH_PORT: can't listen on %.100s port %lld",
                        config->health_host, (long long)config->health_port);
@@ -355,24 +425,31 @@ void listener_destroy(struct listener *listener)
     if (!listener)
         return;
     flood_watch_close(&listener->floods);
-    if (listener->context)
-        lws_context_destroy(listener->context);
+    if (listener->main.context)
+        lws_context_destroy(listener->main.context);
+    if (listener->health.context)
+        lws_context_destroy(listener->health.context);
 }
 
 void listener_finish(struct listener **listener)
 {
-    if (*listener && (*listener)->context)
-        lws_context_destroy((*listener)->context); /* its second half */
+    if (!*listener)
+        return;
+    if ((*listener)->main.context) /* their second halves */
+        lws_context_destroy((*listener)->main.context);
+    if ((*listener)->health.context)
+        lws_context_destroy((*listener)->health.context);
+    crowd_finish(&(*listener)->crowd);
     free(*listener);
     *listener = NULL;
 }
 
 int listener_port(const struct listener *listener)
 {
-    return lws_get_vhost_listen_port(listener->main);
+    return lws_get_vhost_listen_port(listener->main.vhost);
 }
 
 int listener_health_port(const struct listener *listener)
 {
-    return lws_get_vhost_listen_port(listener->health);
+    return lws_get_vhost_listen_port(listener->health.vhost);
 }

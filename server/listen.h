@@ -1,7 +1,7 @@
 /*
- * The sockets: libwebsockets on the server's loop, one vhost for the main port and one for health.
- * Who may connect is decided here, in the handshake: path, subprotocol, Host, Origin, token, and
- * how many there are already.
+ * The sockets: libwebsockets on the server's loop, for the main port and for health. Who may
+ * connect is decided here, in the handshake: path, subprotocol, Host, Origin, token, and how many
+ * there are already.
  */
 #ifndef LUMA_SERVER_LISTEN_H
 #define LUMA_SERVER_LISTEN_H

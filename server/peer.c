@@ -27,11 +27,16 @@ const char *peer_caller(struct lws *wsi, const struct server *server)
     return name ? name : "";
 }
 
+void peer_plain_address(char *address)
+{
+    if (strncmp(address, "::ffff:", 7) == 0)
+        memmove(address, address + 7, strlen(address + 7) + 1);
+}
+
 void peer_address(struct lws *wsi, const struct server *server, char *address, size_t size)
 {
     (void)lws_get_peer_simple(wsi, address, size);
-    if (strncmp(address, "::ffff:", 7) == 0)
-        memmove(address, address + 7, strlen(address + 7) + 1);
+    peer_plain_address(address);
     const char *proxies = server->config.trusted_proxies;
     char forwarded[1024];
     if (!caller_list_has(proxies, address) ||

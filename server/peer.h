@@ -17,6 +17,9 @@ bool peer_header(struct lws *wsi, enum lws_token_indexes token, char *text, size
  * without one. */
 const char *peer_caller(struct lws *wsi, const struct server *server);
 
+/* An IPv4 address that came in the clothes of an IPv6 one loses them. */
+void peer_plain_address(char *address);
+
 /* The peer's address, or what a trusted proxy says it is: the last one that isn't a proxy's. */
 void peer_address(struct lws *wsi, const struct server *server, char *address, size_t size);
 

@@ -1,6 +1,8 @@
 """What one caller, and one address, may take: messages, new jobs, jobs at a time, bytes; and what
 all of them together may."""
 
+import http.client
+import socket
 import time
 
 import pytest
@@ -152,6 +154,43 @@ def test_connections(own_server):
         client.ping()
         client.close()
     wait_until(lambda: can_come(come), 10, "ready to take others again")
+
+
+def test_http_connections_of_an_address(own_server):
+    server = own_server(LUMA_CONNECTIONS_PER_ADDRESS=3)
+
+    def ask():
+        used = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        used.request("GET", "/nope")
+        answer = used.getresponse()
+        answer.read()
+        return used, answer.status
+
+    opened = [ask() for _ in range(3)]
+    assert [status for _, status in opened] == [404, 404, 404]
+    assert ask()[1] == 429
+    opened[0][0].close()
+    wait_until(lambda: ask()[1] == 404, 10, "ready to answer others again")
+
+
+def test_health_answers_while_the_main_port_is_full(own_server):
+    """As many sockets as are let in, all in the middle of a request."""
+    server = own_server(LUMA_MAX_CONNECTIONS=300)
+    full = []
+    try:
+        for _ in range(560):
+            full.append(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            full[-1].sendall(b"GET / HTTP/1.1\r\nHost: ")
+        try:
+            assert full[-1].recv(1) == b""
+        except ConnectionError:
+            pass
+        start = time.monotonic()
+        assert server.health()["status"] == "ok"
+        assert time.monotonic() - start < 5  # what is unfinished is closed after ten
+    finally:
+        for one in full:
+            one.close()
 
 
 def can_come(come):
