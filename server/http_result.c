@@ -117,8 +117,10 @@ int http_result_writable(struct lws *wsi, struct http_exchange *exchange)
     struct http_transfer *transfer = exchange->transfer;
     if (transfer->state == TRANSFER_READING)
         return 0;
-    if (transfer->state == TRANSFER_IDLE)
+    if (transfer->state == TRANSFER_IDLE) {
+        (void)lws_http_headers_detach(wsi); /* others may need their room, this may take long */
         return read_chunk(transfer) < 0 ? -1 : 0;
+    }
     bool last = transfer->offset + (int64_t)transfer->filled >= transfer->end;
     int written = lws_write(wsi, transfer->buffer, transfer->filled,
                             last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP);
