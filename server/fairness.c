@@ -106,12 +106,12 @@ void fairness_settle(struct fairness *fairness, enum journal_lane lane, const ch
 }
 
 void fairness_restore(struct fairness *fairness, enum journal_lane lane, const char *caller,
-                      double rank)
+                      double rank, double cost)
 {
     struct share *share = share_of(fairness, caller);
     if (!share)
         return;
-    share->ahead[lane] = fmax(share->ahead[lane], rank);
+    share->ahead[lane] = fmax(share->ahead[lane], rank + cost);
     share->last[lane] = fmax(share->last[lane], rank);
 }
 

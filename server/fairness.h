@@ -33,9 +33,10 @@ void fairness_taken(struct fairness *fairness, enum journal_lane lane, double ra
 /* A job that was charged `estimate` has cost `actual`; 0 for one that never ran. */
 void fairness_settle(struct fairness *fairness, enum journal_lane lane, const char *caller,
                      double estimate, double actual);
-/* A job that waits with that rank, from an earlier life of the server; it is charged nothing. */
+/* A job that waits with that rank, from an earlier life of the server, and was charged that cost.
+ */
 void fairness_restore(struct fairness *fairness, enum journal_lane lane, const char *caller,
-                      double rank);
+                      double rank, double cost);
 /* Nobody waits and nothing runs: all callers are equal again. */
 void fairness_idle(struct fairness *fairness);
 

@@ -16,6 +16,7 @@
 #include "server/job_internal.h"
 #include "server/journal.h"
 #include "server/log.h"
+#include "server/scheduler.h"
 #include "server/upload.h"
 
 #define ATTEMPTS_MAX 3
@@ -90,6 +91,12 @@ void job_go_on(struct job *job)
 {
     struct server *server = job->server;
     const json_t *record = journal_get(server->journal, job->id);
+    const char *state = json_string_value(json_object_get(record, "state"));
+    bool waits = job->uploads_missing == 0 && strcmp(state, "uploading") != 0;
+    if (waits) {
+        job->state = JOB_QUEUED;
+        job->charge = scheduler_charge(record);
+    }
     if (used_up(record)) {
         struct problem problem = {0};
         problem_set(&problem, "interrupted",
@@ -101,14 +108,11 @@ void job_go_on(struct job *job)
         uint64_t grace = (uint64_t)server->config.reconnect_grace;
         job->grace_deadline = uv_now(server->loop) + grace + 1;
     }
-    const char *state = json_string_value(json_object_get(record, "state"));
     if (job->uploads_missing > 0) {
         job_await_upload(job);
         job_fetch_begin(job);
-    } else if (strcmp(state, "uploading") == 0) {
+    } else if (!waits) {
         job_inputs_done(job);
-    } else {
-        job->state = JOB_QUEUED;
     }
     if (!job_ended(job))
         job_schedule(job);

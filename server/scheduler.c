@@ -107,6 +107,12 @@ void scheduler_wake(struct scheduler *scheduler)
     claim(scheduler);
 }
 
+double scheduler_charge(const json_t *record)
+{
+    bool heavy = json_integer_value(json_object_get(record, "lane")) == LANE_HEAVY;
+    return heavy ? json_number_value(json_object_get(record, "cost")) : LIGHT_COST;
+}
+
 /* The ranks of what waits from before. */
 static void restore(struct scheduler *scheduler)
 {
@@ -122,7 +128,8 @@ static void restore(struct scheduler *scheduler)
         if (lane < 0 || lane >= LANE_COUNT || !caller)
             continue;
         least[lane] = fmin(least[lane], rank);
-        fairness_restore(&scheduler->fairness, (enum journal_lane)lane, caller, rank);
+        fairness_restore(&scheduler->fairness, (enum journal_lane)lane, caller, rank,
+                         scheduler_charge(record));
     }
     json_decref(list);
     for (int lane = 0; lane < LANE_COUNT; lane++) {

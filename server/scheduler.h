@@ -10,6 +10,7 @@
 #ifndef LUMA_SERVER_SCHEDULER_H
 #define LUMA_SERVER_SCHEDULER_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "server/journal.h"
@@ -34,6 +35,8 @@ enum scheduler_verdict { SCHEDULER_GO, SCHEDULER_DEFER };
 enum scheduler_verdict scheduler_planned(struct scheduler *scheduler, struct run *run, double cost);
 /* After a deferral: the job joins the queue of heavy jobs. */
 void scheduler_defer(struct scheduler *scheduler, struct job *job, int attempt, double cost);
+/* What a job that waits, by its record, has been charged for its place. */
+double scheduler_charge(const json_t *record);
 /* The job ends without having been started from where it waits. */
 void scheduler_withdraw(struct scheduler *scheduler, struct job *job);
 /* A run's worker has been reaped; it took so many seconds of a processor. */

@@ -126,11 +126,25 @@ static void test_lanes_are_apart(void **state)
 static void test_restored(void **state)
 {
     (void)state;
-    fairness_restore(&fairness, LANE_HEAVY, "a", 40);
-    fairness_restore(&fairness, LANE_HEAVY, "a", 30);
+    fairness_restore(&fairness, LANE_HEAVY, "a", 40, 10);
+    fairness_restore(&fairness, LANE_HEAVY, "a", 30, 10);
     taken(30);
-    assert_rank(stamp("a", 5), 40);
+    assert_rank(stamp("a", 5), 50);
     assert_rank(stamp("b", 5), 30);
+}
+
+/* What ran after a restart costs no more than it would have without one. */
+static void test_restored_jobs_are_charged_once(void **state)
+{
+    (void)state;
+    double first = stamp("a", 10), second = stamp("a", 10);
+    teardown(NULL);
+    setup(NULL);
+    fairness_restore(&fairness, LANE_HEAVY, "a", second, 10);
+    fairness_restore(&fairness, LANE_HEAVY, "a", first, 10);
+    fairness_settle(&fairness, LANE_HEAVY, "a", 10, 12);
+    fairness_settle(&fairness, LANE_HEAVY, "a", 10, 12);
+    assert_rank(stamp("a", 10), 24);
 }
 
 /* Callers that make no difference don't stay for ever. */
@@ -161,6 +175,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_idle_server_forgets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lanes_are_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restored, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_restored_jobs_are_charged_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_callers, setup, teardown),
     };
     return cmocka_run_group_tests_name("fairness", tests, NULL, NULL);

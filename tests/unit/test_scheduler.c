@@ -288,6 +288,27 @@ static void test_ranks_are_taken_up(void **state)
     assert_int_equal(journal_position(host.journal, jobs[2].id), 3);
 }
 
+/* By the record alone it is known what a job that waits was charged. */
+static void test_charges_are_in_the_records(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        enqueue(i);
+        (void)planned_heavy(&runs[i]);
+        if (i >= 2)
+            end(&runs[i]);
+    }
+    assert_int_equal(jobs[3].state, JOB_QUEUED);
+    assert_float_equal(jobs[3].charge, 60, 1e-9);
+    assert_float_equal(scheduler_charge(journal_get(host.journal, jobs[3].id)), 60, 1e-9);
+    assert_float_equal(scheduler_charge(journal_get(host.journal, jobs[0].id)), 60, 1e-9);
+    host.draining = true;
+    enqueue(4);
+    assert_true(jobs[4].charge > 0);
+    assert_float_equal(scheduler_charge(journal_get(host.journal, jobs[4].id)), jobs[4].charge,
+                       1e-9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_callers_take_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiting_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ranks_are_taken_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_charges_are_in_the_records, setup, teardown),
     };
     return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }
