@@ -88,6 +88,17 @@ static json_t *say_again(const json_t *record, const char *what, json_int_t *seq
     return message;
 }
 
+/* They may have expired, or a client deletes the job. */
+static void on_sent(struct delivery *delivery, int status, void *opaque)
+{
+    (void)opaque;
+    if (status == 0)
+        return;
+    struct problem problem = {0};
+    problem_set(&problem, "job_not_found", "the job's results are no longer there");
+    session_send_error(delivery->session, &problem, delivery->request_id, delivery->job);
+}
+
 /* Pushes the outputs of an ended job's record, then its last word. */
 static void replay(struct request *request, const json_t *record, const json_t *received)
 {
@@ -106,7 +117,7 @@ static void replay(struct request *request, const json_t *record, const json_t *
     bool push = received && record_is(record, "state", "completed") &&
                 !record_is(record, "delivery", "pull") && json_array_size(outputs) > 0;
     struct delivery *delivery =
-        push ? delivery_create(session, id, attempt, NULL, NULL, NULL) : NULL;
+        push ? delivery_create(session, id, attempt, NULL, on_sent, NULL) : NULL;
     if (!delivery) {
         session_send(session, word);
         return;
@@ -172,16 +183,6 @@ static int deliveries(const struct session *session)
     return count;
 }
 
-static void on_fetched(struct delivery *delivery, int status, void *opaque)
-{
-    (void)opaque;
-    if (status == 0)
-        return;
-    struct problem problem = {0};
-    problem_set(&problem, "job_not_found", "the job's results are no longer there");
-    session_send_error(delivery->session, &problem, delivery->request_id, delivery->job);
-}
-
 static int start_fetch(struct request *request, const char *id, int attempt, const json_t *entry)
 {
     struct session *session = request->session;
@@ -196,8 +197,7 @@ static int start_fetch(struct request *request, const char *id, int attempt, con
     int64_t end = size;
     if (json_is_integer(length) && json_integer_value(length) < size - offset)
         end = offset + json_integer_value(length);
-    struct delivery *delivery =
-        delivery_create(session, id, attempt, request->id, on_fetched, NULL);
+    struct delivery *delivery = delivery_create(session, id, attempt, request->id, on_sent, NULL);
     if (!delivery)
         return problem_set(&request->problem, "internal", "out of memory");
     delivery->ended = true;

@@ -123,6 +123,19 @@ def test_without_outputs_nothing_is_pushed(connect, small):
     assert view.last["type"] == "completed" and view.outputs == {}
 
 
+def test_results_that_have_expired_are_not_sent(own_server, small):
+    server = own_server(LUMA_RESULT_TTL=1)
+    with Client(server.port) as first, Client(server.port) as second:
+        job = first.run("remove_audio", small)
+        server.wait_gone(job.id)
+        view, answer = attach(second, job, outputs=[])
+        second.finish(view)
+        assert answer["status"] == "completed" and view.last["type"] == "completed"
+        (error,) = view.texts("error")
+        assert error["code"] == "job_not_found" and view.outputs == {}
+        second.error({"type": "fetch", "job_id": job.id, "output": 0}, "job_not_found")
+
+
 def test_delivery_goes_on_where_it_stopped(connect, small):
     first, second = connect(), connect()
     job = first.run("remove_audio", small)
