@@ -25,6 +25,7 @@ static const struct {
     {409, "Conflict"},
     {416, "Range Not Satisfiable"},
     {426, "Upgrade Required"},
+    {500, "Internal Server Error"},
     {503, "Service Unavailable"},
 };
 

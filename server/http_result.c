@@ -216,6 +216,9 @@ static int look_up(const struct http_call *call, struct wanted *wanted, const ch
     if (tokens && !with_signature && (!caller || !*caller))
         return 401;
     const json_t *record = journal_get(server->journal, wanted->job);
+    *sentence = "the job's record can't be read\n";
+    if (!record && journal_unreadable(server->journal))
+        return 500;
     const char *owner = json_string_value(json_object_get(record, "caller"));
     *sentence = "there is no such result\n";
     if (!record || (tokens && !with_signature && (!owner || strcmp(owner, caller) != 0)))

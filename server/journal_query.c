@@ -14,6 +14,7 @@
 const json_t *sqlite_find_key(struct journal *base, const char *caller, const char *key)
 {
     struct sqlite *journal = sqlite_of(base);
+    store_forget_unreadable(journal->store);
     const json_t *json = journal_find_key(journal->front, caller, key);
     if (json)
         return json;

@@ -53,9 +53,12 @@ static int sqlite_enqueue(struct journal *base, const json_t *json)
     const char *id = record_text(json, "id"), *key = record_text(json, "job_key");
     if (journal->failing < 0)
         return journal->failing;
+    store_forget_unreadable(journal->store);
     if (recent_get(journal, id) ||
         (*key && journal_find_key(base, record_text(json, "caller"), key)))
         return -EEXIST;
+    if (sqlite_unreadable(base)) /* it may be there */
+        return -EIO;
     json_t *numbered = json_copy((json_t *)json);
     if (!numbered)
         return -ENOMEM;
@@ -179,6 +182,7 @@ static int sqlite_note(struct journal *base, const char *id, const json_t *chang
 static const json_t *sqlite_get(struct journal *base, const char *id)
 {
     struct sqlite *journal = sqlite_of(base);
+    store_forget_unreadable(journal->store);
     const json_t *json = journal_get(journal->front, id);
     const struct recent *recent = json ? NULL : recent_get(journal, id);
     return recent ? recent->json : json;

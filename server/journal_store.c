@@ -401,6 +401,11 @@ static json_t *read_one(struct store *store, sqlite3_stmt *statement)
     int result = sqlite3_step(statement);
     json_t *record = result == SQLITE_ROW ? record_at(statement) : NULL;
     store->unreadable = !record && result != SQLITE_DONE;
+    if (store->unreadable) {
+        log_error("record_unreadable",
+                  LOG_TEXT("reason", result == SQLITE_ROW ? "it can't be parsed"
+                                                          : sqlite3_errmsg(store->reader)));
+    }
     (void)sqlite3_reset(statement);
     (void)sqlite3_clear_bindings(statement);
     return record;
@@ -409,6 +414,11 @@ static json_t *read_one(struct store *store, sqlite3_stmt *statement)
 bool store_unreadable(const struct store *store)
 {
     return store->unreadable;
+}
+
+void store_forget_unreadable(struct store *store)
+{
+    store->unreadable = false;
 }
 
 json_t *store_get(struct store *store, const char *id)

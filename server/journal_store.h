@@ -43,6 +43,7 @@ int store_write(struct store *store, const struct store_change *changes, size_t 
 
 /* The rest is for the thread that opened it. Records are new references; NULL: there is none. */
 bool store_unreadable(const struct store *store); /* why the last of these two was NULL */
+void store_forget_unreadable(struct store *store);
 json_t *store_get(struct store *store, const char *id);
 json_t *store_find_key(struct store *store, const char *caller, const char *key);
 /* The number of the newest record that was ever written, 0 without any. */

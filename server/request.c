@@ -179,6 +179,8 @@ static int start_or_find(struct request *request, json_t *inputs)
     const char *key = request_text(request, "job_key");
     const json_t *record =
         key ? journal_find_key(session->server->journal, session->caller, key) : NULL;
+    if (!record && key && journal_unreadable(session->server->journal))
+        return request_refuse_unreadable(request);
     if (!record)
         return start_job(request, inputs);
     if (!same_request(request, record, inputs)) {

@@ -81,6 +81,8 @@ static int check_job(struct request *request, const json_t *input, size_t index)
     json_int_t number = json_integer_value(json_object_get(input, "output"));
     const json_t *record = request_record(request->session, id);
     const char *state = json_string_value(json_object_get(record, "state"));
+    if (!record && journal_unreadable(request->session->server->journal))
+        return request_refuse_unreadable(request);
     if (!record || !json_object_get(record, "operation")) {
         problem_set(problem, "job_not_found", "there is no such job");
         return problem_place(problem, place_of(&place, index, "job_id"), id, NULL);

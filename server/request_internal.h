@@ -47,4 +47,7 @@ int request_delete_job(struct request *request);
 int request_attach_to(struct request *request, const json_t *record, const json_t *outputs,
                       bool duplicate);
 
+/* The journal has what was looked for, or may have it: the problem of that. -1. */
+int request_refuse_unreadable(struct request *request);
+
 #endif

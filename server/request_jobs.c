@@ -14,8 +14,15 @@
 #define FETCHES_MAX   64 /* of one connection at a time */
 #define LIST_STANDARD 100
 
+int request_refuse_unreadable(struct request *request)
+{
+    return problem_set(&request->problem, "internal", "the job's record can't be read");
+}
+
 static int refuse_job(struct request *request)
 {
+    if (journal_unreadable(request->session->server->journal))
+        return request_refuse_unreadable(request);
     problem_set(&request->problem, "job_not_found", "there is no such job");
     return problem_place(&request->problem, "job_id", request_text(request, "job_id"), NULL);
 }

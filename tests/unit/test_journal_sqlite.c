@@ -374,6 +374,52 @@ static void test_a_disk_that_fails_for_a_while(void **state)
     journal_close(&journal);
 }
 
+/* A record that the file will never take: the others don't wait for it. */
+static void test_a_record_that_is_refused_holds_up_no_others(void **state)
+{
+    (void)state;
+    char trigger[512];
+    struct journal *journal = open_journal();
+    run_sql("CREATE TABLE once (one UNIQUE)");
+    run_sql("INSERT INTO once VALUES (1)");
+    (void)snprintf(trigger, sizeof(trigger),
+                   "CREATE TRIGGER refuse BEFORE INSERT ON jobs WHEN new.id = '%s'"
+                   " BEGIN INSERT INTO once VALUES (1); END",
+                   id_of(1));
+    run_sql(trigger);
+    assert_int_equal(enqueue(journal, 1, "queued", NULL), 0);
+    assert_int_equal(enqueue(journal, 2, "queued", NULL), 0);
+    await_safety(journal);
+    journal_close(&journal);
+    journal = open_journal();
+    assert_null(journal_get(journal, id_of(1)));
+    assert_text(journal_get(journal, id_of(2)), "state", "queued");
+    journal_close(&journal);
+}
+
+/* Nor does a key count as unused because of it. */
+static void test_a_record_that_cant_be_read(void **state)
+{
+    (void)state;
+    struct journal *journal = open_journal();
+    assert_int_equal(enqueue(journal, 1, "completed", "key"), 0);
+    end(journal, 1, 5);
+    await_safety(journal);
+    journal_close(&journal);
+    run_sql("UPDATE jobs SET record = '{\"huge\":1e999,' || substr(record, 2)");
+    journal = open_journal();
+    assert_null(journal_get(journal, id_of(1)));
+    assert_true(journal_unreadable(journal));
+    assert_null(journal_get(journal, id_of(2)));
+    assert_false(journal_unreadable(journal));
+    assert_int_equal(enqueue(journal, 1, "queued", NULL), -EIO);
+    assert_int_equal(enqueue(journal, 3, "queued", "key"), -EIO);
+    assert_int_equal(enqueue(journal, 3, "queued", "another"), 0);
+    assert_null(journal_find_key(journal, "odd", "no key"));
+    assert_false(journal_unreadable(journal));
+    journal_close(&journal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +433,8 @@ int main(void)
         cmocka_unit_test_setup(test_a_file_that_cannot_be_opened_is_refused, reset),
         cmocka_unit_test_setup(test_the_file_is_private, reset),
         cmocka_unit_test_setup(test_a_disk_that_fails_for_a_while, reset),
+        cmocka_unit_test_setup(test_a_record_that_is_refused_holds_up_no_others, reset),
+        cmocka_unit_test_setup(test_a_record_that_cant_be_read, reset),
     };
     if (!mkdtemp(folder) || uv_loop_init(&loop) < 0)
         return 1;
