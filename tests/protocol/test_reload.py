@@ -1,11 +1,13 @@
 """Scripts that come, change, break and go while the server runs: the next request sees it."""
 
+import json
 import os
 import shutil
 
 import pytest
 
-from lumad import ROOT, Server
+from http_client import ask
+from lumad import ROOT, Server, wait_until
 from wire import Client
 
 SCRIPT = """
@@ -147,3 +149,18 @@ def test_a_running_job_keeps_its_script(client, scripts, clips, live):
     os.remove(scripts / "compress.lua")
     client.error(start("compress", len(data)), "unknown_operation")
     client.finish(job).completed()
+
+
+def test_nothing_is_known_before_the_scripts_are_read(own_server, tmp_path):
+    """Each of these takes its time: a second of a processor, then it is broken."""
+    for name in "abc":
+        (tmp_path / f"{name}.lua").write_text("while true do end")
+    server = own_server(LUMA_SCRIPTS=tmp_path)
+    answer = ask(server.port, "/operations")
+    assert answer.status == 503 and b"being read" in answer.body
+    answer = ask(server.health_port, "/ready")
+    assert answer.status == 503 and answer.body == b"starting\n"
+    wait_until(lambda: ask(server.health_port, "/ready").status == 200, 60, "ready")
+    answer = ask(server.port, "/operations")
+    assert answer.status == 200 and json.loads(answer.body)["operations"] == []
+    assert [entry["name"] for entry in json.loads(answer.body)["broken"]] == ["a", "b", "c"]
