@@ -98,6 +98,7 @@ enum refusal {
     REFUSE_TOKEN,
     REFUSE_FULL,
     REFUSE_ADDRESS,
+    REFUSE_BODY,
 };
 
 static const struct {
@@ -113,13 +114,28 @@ static const struct {
                      "too many connections, or shutting down\n"},
     [REFUSE_ADDRESS] = {"connections", "429 Too Many Requests", "Retry-After: 5\r\n",
                         "too many connections from this address\n"},
+    [REFUSE_BODY] = {"body", "413 Content Too Large", "", "no request here has a body\n"},
 };
+
+/* A body is neither read nor skipped: it might be endless, and what is behind it is not to be taken
+ * for a request that a proxy has let through. */
+static bool has_body(struct lws *wsi)
+{
+    char length[32];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
+        return true;
+    return lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0 &&
+           (!peer_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, length, sizeof(length)) ||
+            length[strspn(length, "0")] != '\0');
+}
 
 static enum refusal upgrade_refusal(struct lws *wsi, const char *what)
 {
     struct server *server = server_of(wsi);
     bool tokens = callers_required(&server->callers);
     char path[64], host[300], origin[300];
+    if (has_body(wsi))
+        return REFUSE_BODY;
     if (!peer_host_allowed(wsi, server) || !peer_header(wsi, WSI_TOKEN_HOST, host, sizeof(host)))
         return REFUSE_HOST;
     if (port_of(wsi)->kind != HTTP_MAIN || strcasecmp(what, "websocket") != 0 ||
@@ -209,6 +225,8 @@ static int established(struct lws *wsi, struct connection *connection)
 static enum refusal request_refusal(struct lws *wsi)
 {
     const struct crowd_member *member = lws_get_opaque_user_data(wsi);
+    if (has_body(wsi))
+        return REFUSE_BODY;
     int64_t limit = server_of(wsi)->config.connections_per_address;
     return member && member->sockets > limit ? REFUSE_ADDRESS : REFUSE_NOT;
 }

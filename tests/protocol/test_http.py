@@ -251,6 +251,23 @@ def test_foreign_hosts_and_methods_are_refused(server, result):
     assert ask(server.port, "/ws").status == 426
 
 
+@pytest.mark.parametrize("way", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_bodies_are_not_swallowed(server, way, method):
+    """Nor is what they hold taken for requests."""
+    for port in (server.port, server.health_port):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+            head = f"{method} /nope HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            raw.sendall(f"{head}{way}\r\n\r\n{head}\r\n".encode())
+            data = b""
+            try:
+                while more := raw.recv(65536):
+                    data += more
+            except ConnectionError:
+                pass
+        assert data.count(b"HTTP/1.1") <= 1 and data[:12] in (b"HTTP/1.1 413", b"")
+
+
 def test_operations_is_what_describe_answers(server, client):
     described = client.request({"type": "describe"})
     described.pop("request_id")
