@@ -54,6 +54,13 @@ int admission_message(struct session *session, struct problem *problem)
     return 0;
 }
 
+bool admission_request(struct server *server, const char *address)
+{
+    double now = seconds_now(server);
+    struct account *account = account_get(&server->accounts, address, now);
+    return !account || rate_take(&account->messages, (double)server->config.caller_messages, now);
+}
+
 static int check_starts(struct session *session, struct problem *problem)
 {
     struct account *accounts[2];

@@ -22,6 +22,8 @@ struct session;
 
 /* A text message of the session. 0, or -1 with rate_limited. */
 int admission_message(struct session *session, struct problem *problem);
+/* A plain request from the address; it counts as a message of it. */
+bool admission_request(struct server *server, const char *address);
 /* A job with these inputs. 0, or -1 with shutting_down, rate_limited, queue_full, quota_exceeded or
  * disk_full. */
 int admission_job(struct session *session, const json_t *inputs, struct problem *problem);

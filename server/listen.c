@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/admission.h"
 #include "server/caller.h"
 #include "server/crowd.h"
 #include "server/flood.h"
@@ -99,6 +100,7 @@ enum refusal {
     REFUSE_FULL,
     REFUSE_ADDRESS,
     REFUSE_BODY,
+    REFUSE_RATE,
 };
 
 static const struct {
@@ -115,6 +117,8 @@ static const struct {
     [REFUSE_ADDRESS] = {"connections", "429 Too Many Requests", "Retry-After: 5\r\n",
                         "too many connections from this address\n"},
     [REFUSE_BODY] = {"body", "413 Content Too Large", "", "no request here has a body\n"},
+    [REFUSE_RATE] = {"rate_limited", "429 Too Many Requests", "Retry-After: 1\r\n",
+                     "too many requests from this address\n"},
 };
 
 /* A body is neither read nor skipped: it might be endless, and what is behind it is not to be taken
@@ -224,11 +228,17 @@ static int established(struct lws *wsi, struct connection *connection)
 /* Whether a request may be made on this connection, of all those from its address. */
 static enum refusal request_refusal(struct lws *wsi)
 {
+    struct server *server = server_of(wsi);
     const struct crowd_member *member = lws_get_opaque_user_data(wsi);
     if (has_body(wsi))
         return REFUSE_BODY;
-    int64_t limit = server_of(wsi)->config.connections_per_address;
-    return member && member->sockets > limit ? REFUSE_ADDRESS : REFUSE_NOT;
+    if (member && member->sockets > server->config.connections_per_address)
+        return REFUSE_ADDRESS;
+    if (port_of(wsi)->kind != HTTP_MAIN)
+        return REFUSE_NOT;
+    char address[64];
+    peer_address(wsi, server, address, sizeof(address));
+    return admission_request(server, address) ? REFUSE_NOT : REFUSE_RATE;
 }
 
 static int on_http_event(struct lws *wsi, enum lws_callback_reasons reason,

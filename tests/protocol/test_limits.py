@@ -173,6 +173,25 @@ def test_http_connections_of_an_address(own_server):
     wait_until(lambda: ask()[1] == 404, 10, "ready to answer others again")
 
 
+def test_requests_of_an_address(own_server):
+    server = own_server(LUMA_CALLER_MESSAGES_PER_SECOND=2, LUMA_TRUSTED_PROXIES="127.0.0.1")
+
+    def status(address):
+        used = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        used.request("GET", "/nope", headers={"X-Forwarded-For": address})
+        answer = used.getresponse().status
+        used.close()
+        return answer
+
+    seen = [status("10.0.0.1") for _ in range(4)]
+    while seen[-1] == 404 and len(seen) < 200:
+        seen.append(status("10.0.0.1"))
+    assert set(seen[:-1]) == {404} and seen[-1] == 429
+    assert status("10.0.0.2") == 404
+    assert server.health()["status"] == "ok"
+    wait_until(lambda: status("10.0.0.1") == 404, 10, "answered again")
+
+
 def test_health_answers_while_the_main_port_is_full(own_server):
     """As many sockets as are let in, all in the middle of a request."""
     server = own_server(LUMA_MAX_CONNECTIONS=300)
