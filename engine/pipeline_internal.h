@@ -68,7 +68,6 @@ struct run {
 
     _Atomic int64_t output_bytes;
     _Atomic int64_t frames;
-    _Atomic bool no_space;
 
     /* by node; NULL where it makes nothing of the sort */
     struct run_node *nodes;

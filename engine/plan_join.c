@@ -104,6 +104,10 @@ static const char *unlike(const struct media_stream *stream, const AVCodec *enco
     if (numbered && parameters->extradata_size <= 0) {
         return "it has no header";
     }
+    int prefix = numbered ? nal_prefix(parameters) : 0;
+    if (prefix == 1 || prefix == 2) {
+        return "its packets have no room for slices of more than 64 KB";
+    }
     if (parameters->codec_id == AV_CODEC_ID_H264 && !makes_profile(parameters->profile)) {
         return "the encoder doesn't make its profile";
     }

@@ -283,6 +283,42 @@ static void test_every_codec(void **state)
 
 /* ---- what is refused ---- */
 
+/* The same H.264 with lengths of two bytes in front of its units. */
+static void write_short_lengths(const char *name, const char *from)
+{
+    const char *path = fixture_path(name);
+    AVFormatContext *in = NULL, *out = NULL;
+    AVPacket *packet = av_packet_alloc();
+    assert_int_equal(avformat_open_input(&in, from, NULL, NULL), 0);
+    assert_true(avformat_find_stream_info(in, NULL) >= 0);
+    assert_true(avformat_alloc_output_context2(&out, NULL, NULL, path) >= 0);
+    AVStream *stream = avformat_new_stream(out, NULL);
+    assert_true(avcodec_parameters_copy(stream->codecpar, in->streams[0]->codecpar) >= 0);
+    stream->codecpar->extradata[4] = 0xFC | 1;
+    stream->time_base = in->streams[0]->time_base;
+    assert_true(avio_open(&out->pb, path, AVIO_FLAG_WRITE) >= 0);
+    assert_true(avformat_write_header(out, NULL) >= 0);
+    while (av_read_frame(in, packet) >= 0) {
+        int size = 0;
+        assert_true(av_packet_make_writable(packet) >= 0);
+        for (int at = 0; at + 4 <= packet->size;) {
+            int length = packet->data[at + 2] << 8 | packet->data[at + 3];
+            assert_true(packet->data[at] == 0 && packet->data[at + 1] == 0);
+            memmove(packet->data + size, packet->data + at + 2, (size_t)length + 2);
+            size += length + 2;
+            at += length + 4;
+        }
+        av_shrink_packet(packet, size);
+        av_packet_rescale_ts(packet, in->streams[0]->time_base, stream->time_base);
+        assert_true(av_interleaved_write_frame(out, packet) >= 0);
+    }
+    assert_true(av_write_trailer(out) >= 0);
+    avio_closep(&out->pb);
+    avformat_free_context(out);
+    avformat_close_input(&in);
+    av_packet_free(&packet);
+}
+
 /* A copy of the first two seconds, then an encode of the third with the options. */
 static void refused(const char *name, const char *arguments, const char *codec,
                     const char *const *options, const char *words)
@@ -318,6 +354,8 @@ static void test_refusals(void **state)
             "h264", none, "it is interlaced");
     refused("open.mp4", PICTURES "-c:v libx264 -bf 2 -g 10 -x264-params scenecut=0:open-gop=1",
             "h264", NULL, "doesn't begin with an IDR picture");
+    write_short_lengths("short.mp4", fixture_path("closed.mp4"));
+    refused("short.mp4", "", "h264", none, "no room for slices");
     refused("intra.mov", PICTURES "-c:v prores -profile:v 0", "prores", none,
             "no encoder here makes");
     refused("grey.mp4", PICTURES "-c:v libaom-av1 -cpu-used 8 -usage realtime -pix_fmt gray -g 10",
