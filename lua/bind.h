@@ -17,9 +17,10 @@
 
 #define BIND_MAX_OUTPUTS 100
 #define BIND_MAX_NOTES   100
-#define BIND_MAX_NOTE    500 /* bytes */
-#define BIND_MAX_OPTIONS 64  /* of one filter, encoder or copy */
-#define BIND_MAX_EDGES   64  /* into one filter, tracks of one output */
+#define BIND_MAX_NOTE    500       /* bytes */
+#define BIND_MAX_OPTIONS 64        /* of one filter, encoder or copy */
+#define BIND_MAX_EDGES   64        /* into one filter, tracks of one output */
+#define BIND_MAX_TAGS    (1 << 20) /* bytes of an output's tags, and of all its chapters' */
 
 struct pipeline_result;
 

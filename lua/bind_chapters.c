@@ -88,6 +88,7 @@ static int chapters_retime(lua_State *L)
 
 struct chosen {
     int count;
+    size_t bytes; /* of all tags */
     struct plan_chapter list[];
 };
 
@@ -113,8 +114,15 @@ static double time_of(lua_State *L, int chapter, const char *name, int number)
     return time;
 }
 
-static void add_tag(lua_State *L, AVDictionary **tags, const char *name, const char *value)
+/* Copied for each chapter, however often Lua has the text only once. */
+static void add_tag(lua_State *L, struct chosen *chosen, const char *name, const char *value)
 {
+    AVDictionary **tags = (AVDictionary **)&chosen->list[chosen->count - 1].metadata;
+    chosen->bytes += strlen(name) + strlen(value);
+    if (chosen->bytes > BIND_MAX_TAGS) {
+        luaL_error(L, "the chapters of an output have more than %d KB of tags",
+                   BIND_MAX_TAGS >> 10);
+    }
     if (av_dict_set(tags, name, value, 0) < 0) {
         struct error e;
         error_set(&e, ERROR_OUT_OF_MEMORY, "out of memory while keeping chapters");
@@ -122,8 +130,8 @@ static void add_tag(lua_State *L, AVDictionary **tags, const char *name, const c
     }
 }
 
-/* Tags of the chapter into the list, which the userdata frees if something raises. */
-static void read_tags(lua_State *L, int chapter, AVDictionary **tags, int number)
+/* Tags of the last chapter into the list, which the userdata frees if something raises. */
+static void read_tags(lua_State *L, int chapter, struct chosen *chosen, int number)
 {
     lua_pushliteral(L, "metadata");
     int type = lua_rawget(L, chapter);
@@ -135,7 +143,7 @@ static void read_tags(lua_State *L, int chapter, AVDictionary **tags, int number
             if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) {
                 luaL_error(L, "'metadata' of chapter %d has names with texts", number);
             }
-            add_tag(L, tags, lua_tostring(L, -2), lua_tostring(L, -1));
+            add_tag(L, chosen, lua_tostring(L, -2), lua_tostring(L, -1));
         }
     }
     lua_pop(L, 1);
@@ -145,7 +153,7 @@ static void read_tags(lua_State *L, int chapter, AVDictionary **tags, int number
         luaL_error(L, "'title' of chapter %d must be text", number);
     }
     if (type == LUA_TSTRING) {
-        add_tag(L, tags, "title", lua_tostring(L, -1));
+        add_tag(L, chosen, "title", lua_tostring(L, -1));
     }
     lua_pop(L, 1);
 }
@@ -160,6 +168,7 @@ const struct plan_chapter *bind_check_chapters(lua_State *L, int index, int *cou
     struct chosen *chosen =
         lua_newuserdatauv(L, sizeof *chosen + (size_t)length * sizeof *chosen->list, 0);
     chosen->count = 0;
+    chosen->bytes = 0;
     luaL_setmetatable(L, CHOSEN_TYPE);
     for (int i = 1; i <= (int)length; i++) {
         if (lua_rawgeti(L, index, i) != LUA_TTABLE) {
@@ -170,7 +179,7 @@ const struct plan_chapter *bind_check_chapters(lua_State *L, int index, int *cou
         *to = (struct plan_chapter){0};
         to->start = time_of(L, chapter, "start", i);
         to->stop = time_of(L, chapter, "stop", i);
-        read_tags(L, chapter, (AVDictionary **)&to->metadata, i);
+        read_tags(L, chapter, chosen, i);
         lua_pop(L, 1);
     }
     *count = chosen->count;

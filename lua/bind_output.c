@@ -217,6 +217,7 @@ static void metadata_field(lua_State *L, int table, int source, struct tags *tag
     }
     lua_newtable(L); /* keeps texts of numbers */
     int texts = lua_gettop(L);
+    size_t bytes = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || tags->count == MAX_TAGS) {
             luaL_error(L, "'metadata' of an output has at most %d names with texts", MAX_TAGS);
@@ -228,7 +229,11 @@ static void metadata_field(lua_State *L, int table, int source, struct tags *tag
         tags->names[tags->count] = lua_tostring(L, -2);
         lua_pushvalue(L, -1);
         tags->values[tags->count] = removed ? "" : lua_tostring(L, -1);
+        bytes += strlen(tags->names[tags->count]) + strlen(tags->values[tags->count]);
         lua_rawseti(L, texts, ++tags->count);
+        if (bytes > BIND_MAX_TAGS) {
+            luaL_error(L, "'metadata' of an output has more than %d KB", BIND_MAX_TAGS >> 10);
+        }
     }
 }
 

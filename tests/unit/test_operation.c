@@ -162,6 +162,34 @@ static void test_a_value_adds_no_filter(void **state)
     free(text);
 }
 
+/* What Lua has once may be copied a hundred times: that is bounded by itself. */
+static void test_large_tags(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields, *words;
+    } cases[] = {
+        {"metadata = { a = part, b = part }", "'metadata' of an output has more than 1024 KB"},
+        {"chapters = { { start = 0, stop = 1, title = part },\n"
+         "  { start = 1, stop = 2, metadata = { a = part } } }",
+         "the chapters of an output have more than 1024 KB"},
+        {"metadata = { a = part }, chapters = { { start = 0, stop = 1, title = part } }", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct operation_outcome outcome;
+        char body[512];
+        snprintf(body, sizeof body,
+                 "local part = ('x'):rep(600000)\n"
+                 "job:output { format = 'mkv', source.video:copy(), %s }",
+                 cases[i].fields);
+        write_run(body);
+        assert_int_equal(run_script(&outcome), cases[i].words ? ERROR_SCRIPT : 0);
+        if (cases[i].words && !strstr(outcome.error.message, cases[i].words))
+            fail_msg("%s", outcome.error.message);
+        operation_outcome_finish(&outcome);
+    }
+}
+
 /* Scripts that fail when the pipeline has run already. */
 static void test_late_failures(void **state)
 {
@@ -563,6 +591,7 @@ int main(void)
         cmocka_unit_test(test_failures_of_a_run),
         cmocka_unit_test(test_escapes_are_refused),
         cmocka_unit_test(test_a_value_adds_no_filter),
+        cmocka_unit_test(test_large_tags),
         cmocka_unit_test(test_late_failures),
         cmocka_unit_test(test_shared_attacks),
         cmocka_unit_test(test_broken_scripts),
