@@ -2,6 +2,7 @@
  * Adding what a plan reads: inputs, ranges of them, picked frames; and what only looks: measures.
  */
 #include <inttypes.h>
+#include <libavutil/avstring.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,4 +240,26 @@ int plan_add_pick(struct plan *plan, struct plan_edge video, const double *times
     node->file = plan->nodes[video.node]->file;
     node->pad_count = 1;
     return plan_append(plan, node, e);
+}
+
+int plan_check_known(const struct plan_option *option, const char *whose,
+                     const struct plan_known_option *known, size_t count, struct error *e)
+{
+    enum { MOST = 16 };
+    const char *names[MOST];
+    char list[256] = "";
+    for (size_t i = 0; i < count && i < MOST; i++) {
+        if (strcmp(option->name, known[i].name) == 0) {
+            return known[i].check ? known[i].check(option, e)
+                                  : plan_check_number(option, known[i].least, known[i].most,
+                                                      known[i].whole, e);
+        }
+        names[i] = known[i].name;
+        av_strlcatf(list, sizeof list, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *nearest = introspect_nearest(option->name, names, FFMIN(count, (size_t)MOST));
+    error_set(e, ERROR_INVALID_OPTION, "%s has no option '%.64s'%s%s%s", whose, option->name,
+              nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    error_place(e, option->name, option->value, list);
+    return ERROR_INVALID_OPTION;
 }

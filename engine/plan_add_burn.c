@@ -3,7 +3,6 @@
  * only reads it.
  */
 #include <libavutil/parseutils.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "engine/burn_text.h"
@@ -39,36 +38,14 @@ static int check_font(const struct plan_option *option, struct error *e)
     return length == 0 || length > 100 ? refuse(e, option, "the name of a family") : 0;
 }
 
-static const struct {
-    const char *name;
-    double least, most;
-    int (*check)(const struct plan_option *option, struct error *e); /* instead of the range */
-} known[] = {
-    {"font", 0, 0, check_font},
-    {"size", 1, 50, NULL},
-    {"outline", 0, 5, NULL},
-    {"color", 0, 0, check_color},
-    {"outline_color", 0, 0, check_color},
-    {"position", 0, 0, check_position},
+static const struct plan_known_option known[] = {
+    {"font", 0, 0, false, check_font},
+    {"size", 1, 50, false, NULL},
+    {"outline", 0, 5, false, NULL},
+    {"color", 0, 0, false, check_color},
+    {"outline_color", 0, 0, false, check_color},
+    {"position", 0, 0, false, check_position},
 };
-enum { KNOWN = sizeof known / sizeof *known };
-
-static int check_option(const struct plan_option *option, struct error *e)
-{
-    const char *names[KNOWN];
-    for (size_t i = 0; i < KNOWN; i++) {
-        names[i] = known[i].name;
-        if (strcmp(option->name, known[i].name) != 0)
-            continue;
-        return known[i].check ? known[i].check(option, e)
-                              : plan_check_number(option, known[i].least, known[i].most, false, e);
-    }
-    const char *nearest = introspect_nearest(option->name, names, KNOWN);
-    error_set(e, ERROR_INVALID_OPTION, "burn has no option '%.64s'%s%s%s", option->name,
-              nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-    error_place(e, option->name, option->value, nearest);
-    return ERROR_INVALID_OPTION;
-}
 
 static int check_video(const struct plan *plan, struct plan_edge video, struct error *e)
 {
@@ -120,7 +97,7 @@ int plan_add_burn(struct plan *plan, struct plan_edge video, struct plan_edge su
     if (code >= 0)
         code = check_subtitle(plan, subtitle, option_count, e);
     for (int i = 0; code >= 0 && i < option_count; i++)
-        code = check_option(&options[i], e);
+        code = plan_check_known(&options[i], "burn", known, sizeof known / sizeof *known, e);
     if (code >= 0)
         code = plan_node_alloc(&node, plan, PLAN_BURN, inputs, 2, e);
     if (code >= 0)

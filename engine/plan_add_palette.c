@@ -44,41 +44,15 @@ static int check_flag(const struct plan_option *option, struct error *e)
     return ERROR_INVALID_OPTION;
 }
 
-static const struct {
-    const char *name;
-    double least, most;
-    int (*check)(const struct plan_option *option, struct error *e); /* instead of the range */
-} known[] = {
-    {"colors", PALETTE_MIN_COLORS, PALETTE_MAX_COLORS, NULL},
-    {"dither", 0, 0, check_dither},
-    {"bayer_scale", 0, 5, NULL},
-    {"alpha_threshold", 0, 255, NULL},
-    {"stable", 0, 0, check_flag},
-    {"tolerance", 0, 32, NULL},
-    {"transparency", 0, 0, check_flag},
+static const struct plan_known_option known[] = {
+    {"colors", PALETTE_MIN_COLORS, PALETTE_MAX_COLORS, true, NULL},
+    {"dither", 0, 0, false, check_dither},
+    {"bayer_scale", 0, 5, true, NULL},
+    {"alpha_threshold", 0, 255, true, NULL},
+    {"stable", 0, 0, false, check_flag},
+    {"tolerance", 0, 32, true, NULL},
+    {"transparency", 0, 0, false, check_flag},
 };
-enum { KNOWN = sizeof known / sizeof *known };
-
-static int check_option(const struct plan_option *option, struct error *e)
-{
-    const char *names[KNOWN];
-    char list[256] = "";
-    for (int i = 0; i < KNOWN; i++) {
-        if (!strcmp(option->name, known[i].name)) {
-            return known[i].check
-                       ? known[i].check(option, e)
-                       : plan_check_number(option, known[i].least, known[i].most, true, e);
-        }
-        names[i] = known[i].name;
-        size_t length = strlen(list);
-        snprintf(list + length, sizeof list - length, "%s%s", i ? ", " : "", names[i]);
-    }
-    const char *nearest = introspect_nearest(option->name, names, KNOWN);
-    error_set(e, ERROR_INVALID_OPTION, "a palette has no option '%.64s'%s%s%s", option->name,
-              nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-    error_place(e, option->name, option->value, list);
-    return ERROR_INVALID_OPTION;
-}
 
 int plan_refuse_palette(const struct plan *plan, struct plan_edge edge, const char *what,
                         struct error *e)
@@ -111,7 +85,7 @@ int plan_add_palette(struct plan *plan, struct plan_edge input, const struct pla
         error_place(e, "palette", NULL, "a source with a duration, or a trim after it");
     }
     for (int i = 0; code >= 0 && i < option_count; i++) {
-        code = check_option(&options[i], e);
+        code = plan_check_known(&options[i], "a palette", known, sizeof known / sizeof *known, e);
     }
     if (code < 0) {
         return code;

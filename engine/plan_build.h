@@ -55,6 +55,18 @@ int plan_check_track_option(const struct plan_option *option, struct error *e);
 int plan_check_number(const struct plan_option *option, double least, double most, bool whole,
                       struct error *e);
 
+/* An option of the engine's own nodes: a number in a range, or what check() says. */
+struct plan_known_option {
+    const char *name;
+    double least, most;
+    bool whole;
+    int (*check)(const struct plan_option *option, struct error *e); /* instead of the range */
+};
+
+/* An option that must be one of these, and good; `whose` ("a palette") is for the sentence. */
+int plan_check_known(const struct plan_option *option, const char *whose,
+                     const struct plan_known_option *known, size_t count, struct error *e);
+
 /* Why av_opt_set() refused a value, as ERROR_INVALID_OPTION with its range or names. */
 int plan_refuse_value(struct error *e, const char *what, const char *path,
                       const struct plan_option *option, const AVOption *known, const AVClass *class,
