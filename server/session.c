@@ -465,11 +465,12 @@ static size_t receive_header(struct session *session, const unsigned char *data,
 /* Keeps a payload until the upload has room: another connection has filled it. */
 static void keep_late(struct session *session, const unsigned char *data, size_t size, bool final)
 {
-    session->late = malloc(size);
-    if (!session->late) {
-        session_close(session, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "out of memory");
+    unsigned char *late = session->late ? NULL : malloc(size); /* while it is paused none comes */
+    if (!late) {
+        session_close(session, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, "no room for input");
         return;
     }
+    session->late = late;
     memcpy(session->late, data, size);
     session->late_size = size;
     session->late_final = final;
@@ -485,7 +486,7 @@ static void receive_payload(struct session *session, const unsigned char *data, 
         session->receiving = RECEIVE_DISCARD;
         return;
     }
-    if (size && !upload_ready(upload, session->position, size)) {
+    if (session->late || (size && !upload_ready(upload, session->position, size))) {
         keep_late(session, data, size, final);
         return;
     }
