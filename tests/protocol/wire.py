@@ -11,6 +11,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -51,8 +52,10 @@ class WebSocket:
 
     def __init__(self, port, path="/ws", subprotocols="luma.v1", headers=(), host=None,
                  receive_buffer=None, tls=None):
-        self.buffer, self.parts, self.eof = bytearray(), bytearray(), False
-        self.kind = None
+        self.buffer, self.eof = bytearray(), False
+        self.head = None     # of the frame that is coming: opcode, whether it is the last part
+        self.payload = None  # its bytes, the first self.filled of which are there
+        self.filled, self.kind, self.parts = 0, None, bytearray()
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -87,7 +90,11 @@ class WebSocket:
     # sending
 
     def send_frame(self, opcode, payload=b"", fin=True, key=b"\0\0\0\0"):
-        size = len(payload)
+        self.send_parts(opcode, [payload], fin, key)
+
+    def send_parts(self, opcode, parts, fin=True, key=b"\0\0\0\0"):
+        """One frame; its payload in parts, which are not copied together."""
+        size = sum(map(len, parts))
         head = bytes([(0x80 if fin else 0) | opcode])
         if size < 126:
             head += bytes([0x80 | size])
@@ -95,7 +102,21 @@ class WebSocket:
             head += struct.pack(">BH", 0x80 | 126, size)
         else:
             head += struct.pack(">BQ", 0x80 | 127, size)
-        self.socket.sendall(head + key + masked(payload, key))
+        if key != b"\0\0\0\0":
+            parts = [masked(b"".join(parts), key)]
+        self.send_all([head + key, *parts])
+
+    def send_all(self, parts):
+        if isinstance(self.socket, ssl.SSLSocket):
+            self.socket.sendall(b"".join(parts))
+            return
+        left = [memoryview(part) for part in parts if part]
+        while left:
+            sent = self.socket.sendmsg(left)
+            while left and sent >= len(left[0]):
+                sent -= len(left.pop(0))
+            if left:
+                left[0] = left[0][sent:]
 
     def send_text(self, text):
         self.send_frame(TEXT, text.encode() if isinstance(text, str) else text)
@@ -115,34 +136,48 @@ class WebSocket:
         if not decrypted and not select.select([self.socket], [], [], max(seconds, 0))[0]:
             return False
         try:
-            data = self.socket.recv(1 << 18)
+            if self.payload is not None:  # straight to where it belongs
+                count = self.socket.recv_into(memoryview(self.payload)[self.filled :])
+                self.filled += count
+            else:
+                data = self.socket.recv(1 << 16)
+                self.buffer += data
+                count = len(data)
         except ConnectionError:
-            data = b""
-        if not data:
-            self.eof = True
-        self.buffer += data
-        return bool(data)
+            count = 0
+        self.eof = self.eof or count == 0
+        return count > 0
 
-    def take_frame(self):
-        """One whole frame out of the buffer, or None."""
+    def take_head(self):
+        """The head of a frame out of the buffer, and what is there of its payload."""
         data = self.buffer
         if len(data) < 2:
-            return None
+            return
         size, start = data[1] & 0x7F, 2
         if size >= 126:
             start = 4 if size == 126 else 10
             if len(data) < start:
-                return None
+                return
             size = int.from_bytes(data[2:start], "big")
         assert not data[1] & 0x80, "a server's frame must not be masked"
-        if len(data) < start + size:
+        self.head = data[0] & 0x0F, bool(data[0] & 0x80)
+        self.filled = min(size, len(data) - start)
+        self.payload = bytearray(size)
+        self.payload[: self.filled] = data[start : start + self.filled]
+        del data[: start + self.filled]
+
+    def take_frame(self):
+        """One whole frame, or None."""
+        if self.payload is None:
+            self.take_head()
+        if self.payload is None or self.filled < len(self.payload):
             return None
-        frame = data[0] & 0x0F, bool(data[0] & 0x80), bytes(data[start : start + size])
-        del data[: start + size]
+        frame = *self.head, self.payload
+        self.payload = None
         return frame
 
     def receive(self, seconds=WAIT):
-        """The next text (str) or binary (bytes) message; None at a timeout; raises Closed."""
+        """The next text (str) or binary (bytearray) message; None at a timeout; raises Closed."""
         deadline = time.monotonic() + seconds
         while True:
             frame = self.take_frame()
@@ -160,13 +195,14 @@ class WebSocket:
             if opcode == PING:
                 self.send_frame(PONG, payload)
             elif opcode == PONG:
-                self.pong = payload
+                self.pong = bytes(payload)
             else:
-                if opcode != CONTINUATION:
-                    self.kind, self.parts = opcode, bytearray()
-                self.parts += payload
+                if opcode == CONTINUATION:
+                    self.parts += payload
+                else:
+                    self.kind, self.parts = opcode, payload
                 if fin:
-                    return self.parts.decode() if self.kind == TEXT else bytes(self.parts)
+                    return self.parts.decode() if self.kind == TEXT else self.parts
 
     def close(self):
         self.socket.close()
@@ -271,12 +307,12 @@ class Client(WebSocket):
         data = self.receive(seconds)
         if data is None:
             return False
-        if isinstance(data, bytes):
+        if isinstance(data, bytearray):
             (size,) = struct.unpack_from(">I", data)
             header = json.loads(data[4 : 4 + size])
             assert header["type"] == "output", header
             self.judge(header)
-            self.jobs[header["job_id"]].see_output(header, data[4 + size :])
+            self.jobs[header["job_id"]].see_output(header, memoryview(data)[4 + size :])
             return True
         message = json.loads(data)
         self.judge(message)
@@ -353,20 +389,24 @@ class Client(WebSocket):
         return self.jobs[answer["job_id"]]
 
     @staticmethod
-    def upload_message(job, payload, offset=0, number=0, last=None, **more):
+    def upload_head(job, offset=0, number=0, last=None, **more):
         header = {"type": "upload", "job_id": job.id, "input": number, "offset": offset, **more}
         if last is not None:
             header["last"] = last
         head = json.dumps(header).encode()
-        return struct.pack(">I", len(head)) + head + payload
+        return struct.pack(">I", len(head)) + head
+
+    @staticmethod
+    def upload_message(job, payload, offset=0, number=0, last=None, **more):
+        return Client.upload_head(job, offset, number, last, **more) + payload
 
     def send_upload(self, job, payload, offset=0, number=0, last=None):
-        self.send_frame(BINARY, self.upload_message(job, payload, offset, number, last))
+        self.send_parts(BINARY, [self.upload_head(job, offset, number, last), payload])
 
     def upload(self, job, data, number=0, frame=256 * 1024, offset=0):
         """A whole input from an offset on; reads what comes meanwhile."""
         while True:
-            piece = data[offset : offset + frame]
+            piece = memoryview(data)[offset : offset + frame]
             last = offset + len(piece) >= len(data)
             self.send_upload(job, piece, offset, number, last)
             offset += len(piece)
