@@ -1,6 +1,7 @@
 /*
- * A delivery: outputs on their way to a session as binary frames, one chunk at a time, read in the
- * thread pool when the client has taken the one before. Deliveries of one session take turns.
+ * A delivery: outputs on their way to a session as binary frames, one chunk at a time, read when
+ * the client has taken the one before: at once if the page cache has it, else in the thread pool.
+ * Deliveries of one session take turns.
  */
 #ifndef LUMA_SERVER_DELIVERY_H
 #define LUMA_SERVER_DELIVERY_H
