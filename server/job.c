@@ -24,6 +24,7 @@
 #define PROGRESS_MIN_MS 260 /* at most four in any second */
 #define PROGRESS_MAX_MS 1800
 #define ACK_EVERY       (4 * 1024 * 1024)
+#define EXPECT_BYTES    (4 * 1024 * 1024) /* when so little is missing, the job's process is made */
 
 bool job_ended(const struct job *job)
 {
@@ -286,8 +287,25 @@ static void acknowledge(struct job *job, struct upload *upload)
         session_send_safe(job->session, job_ack(job, NULL), job->ticket);
 }
 
+/* Bytes of all inputs that have not come yet; INT64_MAX: not known. */
+static int64_t bytes_missing(const struct job *job)
+{
+    int64_t missing = 0;
+    for (int i = 0; i < job->input_count; i++) {
+        const struct upload *upload = &job->uploads[i];
+        if (!upload->complete && (upload->fetched || upload->size < 0))
+            return INT64_MAX;
+        missing += upload->complete ? 0 : upload->size - upload->received;
+    }
+    return missing;
+}
+
 void job_upload_moved(struct job *job, struct upload *upload)
 {
+    if (!job->expected && bytes_missing(job) <= EXPECT_BYTES) {
+        job->expected = true;
+        scheduler_expect(job->server->scheduler);
+    }
     if (!upload->fetched) {
         job_await_upload(job);
         if (upload->written - upload->acknowledged >= ACK_EVERY)

@@ -70,6 +70,7 @@ struct job {
     double waited;                          /* seconds in the queue, all told */
     double cpu_seconds;                     /* of workers that were reaped */
     int64_t peak_memory_bytes;
+    bool expected;   /* a process has been made ready for it */
     bool logged;     /* its end is in the log */
     json_t *made;    /* [{index, name, size}]: what can be delivered */
     json_t *outputs; /* what is known of it; its last word has them */

@@ -13,6 +13,7 @@
 #include "server/log.h"
 #include "server/run.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 /* What jobs are charged before more is known of them, in seconds of a processor. */
 #define LIGHT_COST    0.5
@@ -175,6 +176,13 @@ static double stamp(struct scheduler *scheduler, struct job *job, enum journal_l
     job->lane = lane;
     job->charge = cost;
     return fairness_stamp(&scheduler->fairness, lane, job->caller, cost);
+}
+
+void scheduler_expect(struct scheduler *scheduler)
+{
+    const struct lane *lane = &scheduler->lanes[LANE_LIGHT];
+    if (lane->running < lane->slots && !scheduler->server->draining)
+        worker_expect(scheduler->server->pool);
 }
 
 void scheduler_enqueue(struct scheduler *scheduler, struct job *job)

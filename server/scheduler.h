@@ -28,6 +28,9 @@ void scheduler_destroy(struct scheduler **scheduler);
 /* Starts what waits from an earlier life of the server. */
 void scheduler_wake(struct scheduler *scheduler);
 
+/* The inputs of a job are there in a moment: if it can start at once then, its process is made
+ * beforehand. */
+void scheduler_expect(struct scheduler *scheduler);
 /* The inputs of the job are there: it joins the queue of light jobs, and may start at once. */
 void scheduler_enqueue(struct scheduler *scheduler, struct job *job);
 /* What to do with a run whose plan is heavy; cost in seconds of a processor, 0: unknown. */

@@ -220,22 +220,63 @@ void worker_discard(struct worker *worker)
     }
 }
 
-struct worker *worker_start(struct worker_pool *pool, const json_t *task,
-                            const struct worker_events *events, void *opaque)
+/* Without a task. */
+static struct worker *worker_create(struct worker_pool *pool)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return NULL;
     worker->pool = pool;
-    worker->events = *events;
-    worker->opaque = opaque;
     worker->local = worker->remote = -1;
     message_parser_init(&worker->parser);
-    if (outgoing_add(worker, task) < 0 || worker_pair(worker) < 0) {
+    if (worker_pair(worker) < 0) {
         worker_free(worker);
         return NULL;
     }
     worker_pool_add(pool, worker);
+    return worker;
+}
+
+void worker_expect(struct worker_pool *pool)
+{
+    if (pool->ready || !(pool->ready = worker_create(pool)))
+        return;
+    worker_pool_pump(pool);
+    uv_timer_start(&pool->unwanted, worker_unwanted, WORKER_READY_MS, 0);
+}
+
+/* The one that stands ready, or a new one. */
+static struct worker *worker_obtain(struct worker_pool *pool)
+{
+    struct worker *worker = pool->ready;
+    pool->ready = NULL;
+    uv_timer_stop(&pool->unwanted);
+    return worker ? worker : worker_create(pool);
+}
+
+void worker_unwanted(uv_timer_t *timer)
+{
+    struct worker_pool *pool = timer->data;
+    struct worker *worker = pool->ready;
+    pool->ready = NULL;
+    if (worker)
+        worker_kill(worker);
+}
+
+struct worker *worker_start(struct worker_pool *pool, const json_t *task,
+                            const struct worker_events *events, void *opaque)
+{
+    struct worker *worker = worker_obtain(pool);
+    if (!worker)
+        return NULL;
+    if (outgoing_add(worker, task) < 0) {
+        worker_kill(worker); /* nobody hears of it */
+        return NULL;
+    }
+    worker->events = *events;
+    worker->opaque = opaque;
+    if (worker->state == WORKER_RUNNING)
+        outgoing_flush(worker);
     worker_pool_pump(pool);
     return worker;
 }
@@ -266,6 +307,8 @@ void worker_finish(struct worker *worker, const struct worker_exit *how)
 {
     worker->state = WORKER_ENDED;
     worker_pool_remove(worker->pool, worker);
+    if (worker->pool->ready == worker)
+        worker->pool->ready = NULL;
     pipe_drain(worker);
     if (worker->events.exited && !worker->pool->destroyed)
         worker->events.exited(worker, how, worker->opaque);
@@ -303,9 +346,10 @@ void worker_pool_count(const struct worker_pool *pool, int counts[WORKER_STAGE_C
 {
     memset(counts, 0, WORKER_STAGE_COUNT * sizeof(*counts));
     for (const struct worker *worker = pool->first; worker; worker = worker->next) {
-        enum worker_stage stage = worker->kill_wanted               ? WORKER_STAGE_ENDING
-                                  : worker->state == WORKER_RUNNING ? WORKER_STAGE_RUNNING
-                                                                    : WORKER_STAGE_WAITING;
+        enum worker_stage stage = worker->kill_wanted ? WORKER_STAGE_ENDING
+                                  : worker->state == WORKER_RUNNING && worker != pool->ready
+                                      ? WORKER_STAGE_RUNNING
+                                      : WORKER_STAGE_WAITING;
         counts[stage]++;
     }
 }

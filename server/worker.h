@@ -63,14 +63,19 @@ pid_t worker_pool_template(const struct worker_pool *pool);
 
 /* How many workers there are, by what they are at. */
 enum worker_stage {
-    WORKER_STAGE_WAITING, /* not forked yet */
+    WORKER_STAGE_WAITING, /* not forked yet, or without a task */
     WORKER_STAGE_RUNNING,
     WORKER_STAGE_ENDING, /* killed, not yet reaped */
     WORKER_STAGE_COUNT
 };
 void worker_pool_count(const struct worker_pool *pool, int counts[WORKER_STAGE_COUNT]);
 
-/* Starts a worker and sends it the task (borrowed). NULL only when out of memory or descriptors. */
+/* A task is about to come: a worker is forked for it already, if none stands ready. One that is not
+ * taken within WORKER_READY_MS goes away. */
+#define WORKER_READY_MS 250
+void worker_expect(struct worker_pool *pool);
+/* Starts a worker, or takes the one that stands ready, and sends it the task (borrowed). NULL only
+ * when out of memory or descriptors. */
 struct worker *worker_start(struct worker_pool *pool, const json_t *task,
                             const struct worker_events *events, void *opaque);
 /* Sends a further message. */

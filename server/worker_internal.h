@@ -80,6 +80,7 @@ struct worker_pool {
     uv_timer_t later;    /* unborn workers' ends; requests that could not be made */
     uv_timer_t respawn;  /* the next template */
     uv_timer_t watchdog; /* for a template that doesn't answer */
+    uv_timer_t unwanted; /* ends the worker that stands ready */
     int open_handles;    /* the pool is freed when they are closed */
     bool destroyed;
     struct template_link *template; /* NULL: none */
@@ -89,6 +90,7 @@ struct worker_pool {
     struct worker_stranger strangers[WORKER_STRANGERS]; /* the latest; a ring */
     unsigned int strangers_seen;
     struct worker *first, *last;
+    struct worker *ready; /* one of them, which has no task yet; NULL: none */
     unsigned char buffer[WORKER_READ_SIZE];
 };
 
@@ -97,6 +99,8 @@ struct worker_pool {
 /* Makes a new socket pair in place of what there was. 0 or -errno. */
 int worker_pair(struct worker *worker);
 void worker_pair_close(struct worker *worker);
+/* The timer of the worker that stands ready: no task came. */
+void worker_unwanted(uv_timer_t *timer);
 /* The template has answered. */
 void worker_begin(struct worker *worker, pid_t pid);
 /* It has been reaped, or never was: delivers what it had sent, then its end. Frees it. */

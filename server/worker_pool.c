@@ -471,14 +471,14 @@ static int settings_copy(struct worker_settings *to, const struct worker_setting
 
 static int handles_init(struct worker_pool *pool)
 {
-    uv_timer_t *const timers[] = {&pool->later, &pool->respawn, &pool->watchdog};
+    uv_timer_t *const timers[] = {&pool->later, &pool->respawn, &pool->watchdog, &pool->unwanted};
     for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
         uv_timer_init(pool->loop, timers[i]);
         timers[i]->data = pool;
     }
     uv_signal_init(pool->loop, &pool->child);
     pool->child.data = pool;
-    pool->open_handles = 4;
+    pool->open_handles = 5;
     return uv_signal_start(&pool->child, child_changed, SIGCHLD);
 }
 
@@ -535,6 +535,7 @@ void worker_pool_destroy(struct worker_pool **pool)
     ended->destroyed = true;
     if (ended->template)
         template_drop(ended);
+    ended->ready = NULL;
     struct worker *worker;
     while ((worker = ended->first)) {
         worker_kill(worker);
@@ -545,6 +546,7 @@ void worker_pool_destroy(struct worker_pool **pool)
     uv_close((uv_handle_t *)&ended->later, handle_closed);
     uv_close((uv_handle_t *)&ended->respawn, handle_closed);
     uv_close((uv_handle_t *)&ended->watchdog, handle_closed);
+    uv_close((uv_handle_t *)&ended->unwanted, handle_closed);
     uv_close((uv_handle_t *)&ended->child, handle_closed);
 }
 

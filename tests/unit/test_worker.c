@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "server/message.h"
+#include "server/worker_internal.h"
 #include "worker_bench.h"
 #include "worker_hostile.h"
 
@@ -212,6 +212,99 @@ static void test_no_descriptors_left(void **state)
     bench_close(&bench);
 }
 
+/* Turns the loop until the worker that was asked for beforehand stands there; its process. */
+static pid_t await_ready(struct bench *bench)
+{
+    const struct worker *ready = bench->pool->ready;
+    assert_non_null(ready);
+    for (int i = 0; i < PATIENCE_MS && worker_pid(ready) == 0 && bench->pool->ready; i++)
+        uv_run(&bench->loop, UV_RUN_ONCE);
+    assert_ptr_equal(bench->pool->ready, ready);
+    return worker_pid(ready);
+}
+
+static void await_none(struct bench *bench)
+{
+    for (int i = 0; i < PATIENCE_MS && bench->pool->first; i++)
+        turn_for(bench, 1);
+    assert_null(bench->pool->first);
+    assert_null(bench->pool->ready);
+}
+
+static void test_a_task_that_is_expected(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct seen seen = {.messages = json_array()};
+    bench_open(&bench, HOSTILE);
+    worker_expect(bench.pool);
+    worker_expect(bench.pool); /* one is enough */
+    int counts[WORKER_STAGE_COUNT];
+    worker_pool_count(bench.pool, counts);
+    assert_int_equal(counts[WORKER_STAGE_WAITING], 1);
+    pid_t ready = await_ready(&bench);
+    worker_pool_count(bench.pool, counts);
+    assert_int_equal(counts[WORKER_STAGE_WAITING], 1);
+    assert_int_equal(counts[WORKER_STAGE_RUNNING], 0);
+    json_t *task = act("half", 3);
+    seen.worker = worker_start(bench.pool, task, &bench_events, &seen);
+    json_decref(task);
+    assert_int_equal(worker_pid(seen.worker), ready);
+    assert_null(bench.pool->ready);
+    await_exit(&bench, &seen);
+    assert_int_equal(WEXITSTATUS(seen.how.status), 3);
+    forget(&seen);
+    await_none(&bench);
+    bench_close(&bench);
+}
+
+static void test_a_task_that_is_expected_and_comes_at_once(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct seen seen, second;
+    bench_open(&bench, HOSTILE);
+    worker_expect(bench.pool);
+    start(&bench, &seen, act("half", 3));
+    start(&bench, &second, act("half", 4));
+    await_exit(&bench, &seen);
+    await_exit(&bench, &second);
+    assert_int_equal(WEXITSTATUS(seen.how.status), 3);
+    assert_int_equal(WEXITSTATUS(second.how.status), 4);
+    forget(&seen);
+    forget(&second);
+    await_none(&bench);
+    bench_close(&bench);
+}
+
+static void test_a_task_that_is_expected_and_does_not_come(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench, HOSTILE);
+    worker_expect(bench.pool);
+    pid_t ready = await_ready(&bench);
+    await_none(&bench);
+    await_gone(ready);
+    bench_close(&bench);
+}
+
+static void test_a_worker_that_dies_while_it_stands_ready(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct seen seen;
+    bench_open(&bench, HOSTILE);
+    worker_expect(bench.pool);
+    kill(await_ready(&bench), SIGKILL);
+    await_none(&bench);
+    start(&bench, &seen, act("half", 3));
+    await_exit(&bench, &seen);
+    assert_int_equal(WEXITSTATUS(seen.how.status), 3);
+    forget(&seen);
+    bench_close(&bench);
+}
+
 int main(int argc, char **argv)
 {
     hostile_main(argc, argv);
@@ -229,6 +322,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_worker_that_dies_at_once_is_made_again),
         cmocka_unit_test(test_workers_that_all_die_at_once),
         cmocka_unit_test(test_no_descriptors_left),
+        cmocka_unit_test(test_a_task_that_is_expected),
+        cmocka_unit_test(test_a_task_that_is_expected_and_comes_at_once),
+        cmocka_unit_test(test_a_task_that_is_expected_and_does_not_come),
+        cmocka_unit_test(test_a_worker_that_dies_while_it_stands_ready),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
