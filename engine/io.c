@@ -16,7 +16,7 @@
 
 #include "engine/compat.h"
 
-enum { BUFFER_SIZE = 64 * 1024, WRITE_BUFFER_SIZE = 256 * 1024 };
+enum { BUFFER_SIZE = 64 * 1024, WRITE_BUFFER_SIZE = 256 * 1024, EARLY_BYTES = 512 * 1024 };
 
 /* ---- files ---- */
 
@@ -111,6 +111,11 @@ static int file_reread_at(struct io_writer *writer, uint8_t *buffer, int size, i
     return read_fd(((struct file_writer *)writer)->fd, buffer, size, offset);
 }
 
+static void file_write_out(struct io_writer *writer, int64_t offset, int64_t size)
+{
+    (void)sync_file_range(((struct file_writer *)writer)->fd, offset, size, SYNC_FILE_RANGE_WRITE);
+}
+
 static void file_finish(struct io_writer *writer)
 {
     close(((struct file_writer *)writer)->fd);
@@ -133,6 +138,7 @@ int io_writer_create_file(struct io_writer **out, const char *path, const char *
     }
     file->base.write_at = file_write_at;
     file->base.read_at = file_reread_at;
+    file->base.write_out = file_write_out;
     file->base.close = file_finish;
     file->fd = fd;
     *out = &file->base;
@@ -277,6 +283,10 @@ static int context_write(void *opaque, compat_written *bytes, int size)
         return code;
     }
     state->offset += size;
+    if (account->early && state->offset - account->begun >= EARLY_BYTES) {
+        state->writer->write_out(state->writer, account->begun, state->offset - account->begun);
+        account->begun = state->offset;
+    }
     return size;
 }
 

@@ -46,6 +46,8 @@ struct io_writer {
     int (*write_at)(struct io_writer *writer, const uint8_t *bytes, int size, int64_t offset);
     /* Reads back what was written: as io_reader's. */
     int (*read_at)(struct io_writer *writer, uint8_t *buffer, int size, int64_t offset);
+    /* Lets the disk begin with bytes that were written and are to be synced later; doesn't wait. */
+    void (*write_out)(struct io_writer *writer, int64_t offset, int64_t size);
     void (*close)(struct io_writer *writer);
 };
 
@@ -61,6 +63,8 @@ struct io_account {
     _Atomic int64_t *shared; /* may be NULL */
     int64_t size;            /* the file's size so far */
     int failure;             /* first AVERROR of a write, for muxers that swallow it */
+    bool early;              /* what is written stays as it is: the disk begins at once */
+    int64_t begun;           /* so far it has begun */
     bool over_limit;         /* it was a limit */
 };
 

@@ -395,7 +395,9 @@ static int finish_file(struct mux *mux)
 {
     tell_last_delay(mux);
     mux->finished = true;
-    int code = av_write_trailer(mux->context);
+    int code = mux_room_check(mux);
+    if (code >= 0)
+        code = av_write_trailer(mux->context);
     if (code >= 0) {
         avio_flush(mux->context->pb);
         code = mux->context->pb->error;

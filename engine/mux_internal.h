@@ -1,6 +1,6 @@
 /*
  * What the files of the mux stage share: mux.c puts packets in order and writes them, mux_open.c
- * makes the container with its tracks, tags and chapters.
+ * makes the container with its tracks, tags and chapters, mux_room.c leaves room for an index.
  */
 #ifndef LUMA_ENGINE_MUX_INTERNAL_H
 #define LUMA_ENGINE_MUX_INTERNAL_H
@@ -29,6 +29,8 @@ struct mux_track {
     int disposition;
     const char *demuxer;             /* copies: where it was, "" else */
     double time_factor, time_offset; /* its times are multiplied and moved so many seconds */
+    int64_t expected_packets;        /* copies: by what their container says; 0 unknown */
+    double expected_bytes;
 
     AVStream *stream;
     AVBSFContext *bsf;
@@ -62,6 +64,7 @@ struct mux {
     bool header_written, interleaved; /* interleaved: the first packets went out */
     bool finished;                    /* the trailer is written */
     size_t held;                      /* bytes that wait */
+    int64_t room, room_at;            /* left in front for the index: bytes (0: none), offset */
 };
 
 /* Before the start: what is taken from the plan and the inputs. */
@@ -72,6 +75,12 @@ int mux_open(struct mux *mux);
 int mux_write_header(struct mux *mux);
 /* Sets up a track whose parameters have just become known: its bitstream filters. */
 int mux_open_track(struct mux *mux, struct mux_track *track);
+/* With all streams made: bytes to leave in front for the index, 0: none. */
+int64_t mux_room_wanted(const struct mux *mux);
+/* The header has been written, with so much room left. */
+void mux_room_note(struct mux *mux, int64_t room);
+/* Before the trailer: gives up room that is too small. 0 or an AVERROR. */
+int mux_room_check(struct mux *mux);
 /* Why writing failed, as an error code with its sentence. */
 int mux_failed(struct mux *mux, int averror, const char *what);
 

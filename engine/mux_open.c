@@ -82,6 +82,17 @@ static int prepare_cover(struct mux_track *track, const AVPacket *picture, enum 
                     : av_dict_set(&track->tags, "mimetype", png ? "image/png" : "image/jpeg", 0);
 }
 
+/* What a copy will bring, by what its container says of the stream. */
+static void expect(struct mux_track *track, const struct media_stream *stream,
+                   const struct plan_node *input)
+{
+    if (!(stream->duration > 0) || stream->bit_rate <= 0)
+        return;
+    double length = fmin(input->stop - input->start, stream->duration);
+    track->expected_packets = (int64_t)ceil((double)stream->packets * length / stream->duration);
+    track->expected_bytes = (double)stream->bit_rate / 8 * length;
+}
+
 static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_edge edge)
 {
     const struct plan *plan = mux->stage.run->plan;
@@ -108,6 +119,8 @@ static int prepare_track(struct mux *mux, struct mux_track *track, struct plan_e
             track->disposition &= ~AV_DISPOSITION_ATTACHED_PIC;
         if (!encoded)
             track->demuxer = media->format;
+        if (track->node->kind == PLAN_COPY)
+            expect(track, stream, plan->nodes[type.source_node]);
         code = copy_tags(&track->tags, stream->metadata, encoded);
         bool files = strcmp(mux->node->format->muxer, "matroska") == 0;
         if (code >= 0 && track->cover && !encoded && files && stream->picture)
@@ -401,13 +414,15 @@ static int add_stream(struct mux *mux, struct mux_track *track)
     return av_dict_copy(&stream->metadata, track->tags, 0);
 }
 
-static int header_options(struct mux *mux, AVDictionary **options)
+/* `room`: bytes that are left in front for the index. */
+static int header_options(struct mux *mux, AVDictionary **options, int64_t room)
 {
-    const AVClass *class = mux->context->oformat->priv_class;
-    bool has = class && av_opt_find(&class, "movflags", NULL, 0, AV_OPT_SEARCH_FAKE_OBJ);
     int code = 0;
-    if (has && mux->node->faststart)
+    if (room > 0) {
+        code = av_dict_set_int(options, "moov_size", room, 0);
+    } else if (mux->node->faststart) {
         code = av_dict_set(options, "movflags", "+faststart", 0);
+    }
     for (int i = 0; i < mux->node->settings.count && code >= 0; i++) {
         code = av_dict_set(options, mux->node->settings.list[i].name,
                            mux->node->settings.list[i].value, 0);
@@ -430,12 +445,16 @@ int mux_write_header(struct mux *mux)
     mux->tags = NULL;
     mux->chapters = NULL;
     mux->chapter_count = 0;
-    code = header_options(mux, &options);
+    int64_t room = mux->node->faststart ? mux_room_wanted(mux) : 0;
+    code = header_options(mux, &options, room);
     if (code >= 0)
         code = avformat_write_header(context, &options);
     av_dict_free(&options);
     if (code < 0)
         return mux_failed(mux, code, "writing the header of");
+    if (room > 0)
+        mux_room_note(mux, room);
+    mux->account.early = mux->stage.run->options->synced && (room > 0 || !mux->node->faststart);
     mux->header_written = true;
     return 0;
 }

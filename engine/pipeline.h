@@ -77,6 +77,7 @@ struct pipeline_options {
     const int *outputs; /* output and measure nodes to make; NULL: all of the plan's outputs */
     int output_count;
     int threads; /* for decoders, filters and encoders each; 0: as they choose by the machine */
+    bool synced; /* the files will be synced: the disk may begin while they are written */
     struct pipeline_control *control; /* may be NULL */
     /* Writes the path to create for the nth file of an output; returns 0 or an error code. Called
      * on pipeline threads, one call at a time; for some files more than once, as stages put frames

@@ -28,6 +28,7 @@ struct operation_request {
     int input_count;
     json_t *options; /* object as the client sent it; NULL: {} */
     int threads;
+    bool synced;                        /* as in struct pipeline_options */
     const struct policy_limits *limits; /* NULL: defaults */
     size_t lua_memory;                  /* bytes; 0: 64 MiB */
     double lua_time;                    /* seconds of CPU in Lua code; 0: 5 */

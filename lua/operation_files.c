@@ -163,6 +163,7 @@ static int run_pipeline(struct job *job, const int *nodes, int count, bool last)
         .outputs = nodes,
         .output_count = count,
         .threads = request->threads,
+        .synced = request->synced,
         .control = request->control,
         .output_path = on_output_path,
         .progress = request->progress ? operation_tell_progress : NULL,

@@ -303,6 +303,7 @@ static void run_with(struct run *run, const json_t *task, struct operation_input
         .limits = &policy,
         .lua_memory = (size_t)json_integer_value(json_object_get(limits, "lua_memory")),
         .lua_time = json_number_value(json_object_get(limits, "lua_time")),
+        .synced = true,
         .output_path = output_path,
         .planned = planned,
         .progress = progress,
