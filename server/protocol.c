@@ -367,6 +367,19 @@ static int check_list(const struct check *check, const struct field *field, cons
     return 0;
 }
 
+static int check_length(const struct check *check, const struct field *field, const json_t *value)
+{
+    size_t size = json_dumpb(value, NULL, 0, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (size <= (size_t)field->max)
+        return 0;
+    char expected[64];
+    (void)snprintf(expected, sizeof(expected), "at most %d bytes of JSON", (int)field->max);
+    json_t *got = json_integer((json_int_t)size);
+    int status = refuse_field(check, field->name, got, expected);
+    json_decref(got);
+    return status;
+}
+
 static int check_value(const struct check *check, const struct field *field, const json_t *value)
 {
     char expected[160];
@@ -394,12 +407,7 @@ static int check_value(const struct check *check, const struct field *field, con
     case FIELD_ANY:
         if (field->kind == FIELD_OBJECT && !json_is_object(value))
             return refuse_field(check, field->name, value, "an object");
-        if (field->max &&
-            json_dumpb(value, NULL, 0, JSON_ENCODE_ANY | JSON_COMPACT) > (size_t)field->max) {
-            (void)snprintf(expected, sizeof(expected), "at most %d bytes of JSON", (int)field->max);
-            return refuse_field(check, field->name, NULL, expected);
-        }
-        return 0;
+        return field->max ? check_length(check, field, value) : 0;
     case FIELD_LIST:
         return check_list(check, field, value);
     case FIELD_CHOICE:

@@ -144,7 +144,8 @@ def test_both_input_and_inputs(client):
 
 
 def test_metadata_has_a_limit(client):
-    client.error({**START, "metadata": {"text": "x" * 4096}}, "invalid_message")
+    error = client.error({**START, "metadata": {"text": "x" * 4096}}, "invalid_message")
+    assert error["details"]["got"] == "4107"
 
 
 def test_a_text_message_that_is_too_large(connect, client):
