@@ -6,9 +6,11 @@
 #include <math.h>
 
 #include "engine/plan_internal.h"
+#include "engine/timestamp.h"
 
-/* The end of the latest packet, in seconds on the file's clock; NAN if none has a time. */
-static int read_to_end(AVFormatContext *context, atomic_int *cancel, double *end, struct error *e)
+/* What the latest packet lasts to, in seconds from the file's start; NAN if none has a time. */
+static int read_to_end(AVFormatContext *context, const struct plan_file *file, double *end,
+                       struct error *e)
 {
     AVPacket *packet = av_packet_alloc();
     if (!packet) {
@@ -19,12 +21,15 @@ static int read_to_end(AVFormatContext *context, atomic_int *cancel, double *end
     while (code == 0 && av_read_frame(context, packet) >= 0) {
         const AVStream *stream = context->streams[packet->stream_index];
         int64_t time = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
-        if (time != AV_NOPTS_VALUE && !(stream->disposition & AV_DISPOSITION_ATTACHED_PIC)) {
-            double at = ((double)time + (double)packet->duration) * av_q2d(stream->time_base);
+        double at = (double)time * av_q2d(stream->time_base) - file->start;
+        bool timed = time != AV_NOPTS_VALUE && fabs(at) <= TIMESTAMP_MOST_SECONDS;
+        if (timed && !(stream->disposition & AV_DISPOSITION_ATTACHED_PIC)) {
+            int64_t length = timestamp_tame_length(packet->duration, stream->time_base);
+            at += (double)length * av_q2d(stream->time_base);
             *end = fmax(at, *end); /* fmax takes the other for a NAN */
         }
         av_packet_unref(packet);
-        if (cancel && atomic_load(cancel)) {
+        if (file->cancel && atomic_load(file->cancel)) {
             code = error_set(e, ERROR_CANCELLED, "cancelled");
         }
     }
@@ -48,8 +53,7 @@ int length_of_input(const struct plan *plan, int input, double *seconds, struct 
     if (code < 0) {
         return code;
     }
-    code = read_to_end(context, file->cancel, seconds, e);
-    *seconds -= file->start;
+    code = read_to_end(context, file, seconds, e);
     media_close_context(&context);
     return code;
 }

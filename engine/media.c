@@ -21,6 +21,7 @@
 #include "engine/compat.h"
 #include "engine/orientation.h"
 #include "engine/policy.h"
+#include "engine/timestamp.h"
 
 /* ---- opening ---- */
 
@@ -236,26 +237,32 @@ static double to_seconds(int64_t timestamp, AVRational time_base)
     return timestamp == AV_NOPTS_VALUE ? NAN : (double)timestamp * av_q2d(time_base);
 }
 
+/* NAN also for what no media lasts. */
+static double to_length(double seconds)
+{
+    return seconds <= TIMESTAMP_MOST_SECONDS ? seconds : NAN;
+}
+
 /* Matroska keeps a track's duration as a tag, "00:00:05.023000000". */
 static double tagged_duration(const AVStream *stream)
 {
-    int hours, minutes;
+    int hours, minutes, length = 0;
     double seconds;
-    if (sscanf(tag_value(stream->metadata, "DURATION"), "%d:%d:%lf", &hours, &minutes, &seconds) !=
-        3)
+    const char *text = tag_value(stream->metadata, "DURATION");
+    if (sscanf(text, "%d:%d:%lf%n", &hours, &minutes, &seconds, &length) != 3 || text[length])
         return NAN;
     double total = hours * 3600.0 + minutes * 60.0 + seconds;
-    return total > 0 ? total : NAN;
+    return total > 0 ? to_length(total) : NAN;
 }
 
 static double stream_duration(const AVFormatContext *context, const AVStream *stream)
 {
-    double duration = to_seconds(stream->duration, stream->time_base);
+    double duration = to_length(to_seconds(stream->duration, stream->time_base));
     if (isnan(duration))
         duration = tagged_duration(stream);
     enum AVMediaType kind = stream->codecpar->codec_type;
     if (isnan(duration) && (kind == AVMEDIA_TYPE_VIDEO || kind == AVMEDIA_TYPE_AUDIO))
-        duration = to_seconds(context->duration, AV_TIME_BASE_Q);
+        duration = to_length(to_seconds(context->duration, AV_TIME_BASE_Q));
     return duration;
 }
 
@@ -447,7 +454,7 @@ int media_describe(struct media **out, AVFormatContext *context, const char *lab
     media->metadata = media->holder->metadata;
     media->format = context->iformat->name;
     media->brand = tag_value(media->metadata, "major_brand");
-    media->duration = to_seconds(context->duration, AV_TIME_BASE_Q);
+    media->duration = to_length(to_seconds(context->duration, AV_TIME_BASE_Q));
     media->start = to_seconds(context->start_time, AV_TIME_BASE_Q);
     media->size = avio_size(context->pb);
     media->size = media->size < 0 ? -1 : media->size;

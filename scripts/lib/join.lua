@@ -7,11 +7,15 @@ local join = {}
 
 -- ---- how long ----
 
+-- A tag that goes further than this, in seconds, is wrong.
+local latest_end = 1e7
+
 -- Matroska writes where a track ends among its tags: "00:00:03.012000000".
 local function tagged_end(stream)
   local text = stream.tags and (stream.tags.DURATION or stream.tags["DURATION-eng"]) or ""
-  local hours, minutes, seconds = text:match "^(%d+):(%d+):([%d.]+)$"
-  return hours and hours * 3600 + minutes * 60 + seconds
+  local hours, minutes, seconds = text:match "^(%d+):(%d+):(%d+%.?%d*)$"
+  local stop = hours and hours * 3600 + minutes * 60 + seconds
+  return stop and stop <= latest_end and stop or nil
 end
 
 -- Where a stream begins and ends, in seconds from the file's beginning; the end may be unknown.

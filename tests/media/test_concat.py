@@ -1,6 +1,7 @@
 """concat: files end to end, whatever they are; what matches is copied, all stays in step."""
 
 import array
+import re
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_what_matches_is_copied(luma, clips):
     assert pictures(outcome.path) == 2 * pictures(path)
     automatic = luma.ok("concat", path, path)
     assert facts.packet_hash(automatic.path, "v:0") == facts.packet_hash(outcome.path, "v:0")
+
+
+@pytest.mark.parametrize("tag", [b"999999999:00:00.00", b"00:00:00.1.2000000"])
+def test_absurd_tags(luma, clips, tag):
+    """A tag that says where a track ends may say anything."""
+    source = open(clips["tracks.mkv"], "rb").read()
+    path = luma.folder / "tagged.mkv"
+    path.write_bytes(re.sub(rb"\d\d:\d\d:\d\d\.\d{9}", tag, source))
+    assert path.read_bytes() != source
+    outcome = luma.ok("concat", path, path)
+    assert facts.probe(outcome.path).duration == pytest.approx(
+        2 * facts.probe(path).duration, abs=0.15)
 
 
 def test_copy_is_refused_with_the_reason(luma, clips):

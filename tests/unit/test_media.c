@@ -195,6 +195,30 @@ static void test_what_is_no_media(void **state)
     }
 }
 
+/* A tag that says what a track lasts may say anything. */
+static void test_absurd_durations(void **state)
+{
+    (void)state;
+    static const char *const tags[] = {"999999999:00:00.00", "00:00:inf         ",
+                                       "-9:00:00.000000000", "00:00:1.2.30000000"};
+    FILE *file = fopen(
+        fixture_clip("tagged.mkv", "-f lavfi -i sine=d=2:r=48000 -c:a flac -metadata title=x"),
+        "rb");
+    assert_non_null(file);
+    static char bytes[400000];
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    char *tag = memmem(bytes, size, "00:00:02.0", 10);
+    assert_non_null(tag);
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
+        memcpy(tag, tags[i], strlen(tags[i]));
+        struct opened opened = open_good(write_file("tagged-anew.mkv", bytes, size));
+        assert_near(opened.media->duration, 2, 0.1);
+        assert_near(opened.media->streams[0].duration, 2, 0.1);
+        close_media(&opened);
+    }
+}
+
 /* Cut anywhere, a file is corrupt or still good for something, and never a crash. */
 static void test_truncated(void **state)
 {
@@ -232,7 +256,7 @@ int main(void)
         cmocka_unit_test(test_description),      cmocka_unit_test(test_turned),
         cmocka_unit_test(test_orientations),     cmocka_unit_test(test_cover_is_no_video),
         cmocka_unit_test(test_what_is_no_media), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_cancelled),        cmocka_unit_test(test_absurd_durations),
     };
     return cmocka_run_group_tests_name("media", tests, fixture_setup, fixture_teardown);
 }
