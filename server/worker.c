@@ -242,7 +242,6 @@ void worker_expect(struct worker_pool *pool)
     if (pool->ready || !(pool->ready = worker_create(pool)))
         return;
     worker_pool_pump(pool);
-    uv_timer_start(&pool->unwanted, worker_unwanted, WORKER_READY_MS, 0);
 }
 
 /* The one that stands ready, or a new one. */
@@ -254,7 +253,8 @@ static struct worker *worker_obtain(struct worker_pool *pool)
     return worker ? worker : worker_create(pool);
 }
 
-void worker_unwanted(uv_timer_t *timer)
+/* No task came for the one that stands ready. */
+static void unwanted(uv_timer_t *timer)
 {
     struct worker_pool *pool = timer->data;
     struct worker *worker = pool->ready;
@@ -294,6 +294,8 @@ void worker_begin(struct worker *worker, pid_t pid)
         worker->local = -1; /* the pipe's now */
         status = uv_read_start((uv_stream_t *)&worker->pipe, buffer_lend, pipe_read);
     }
+    if (worker == worker->pool->ready)
+        uv_timer_start(&worker->pool->unwanted, unwanted, WORKER_READY_MS, 0);
     if (worker->kill_wanted) {
         worker_kill(worker);
     } else if (status < 0) {
@@ -307,8 +309,10 @@ void worker_finish(struct worker *worker, const struct worker_exit *how)
 {
     worker->state = WORKER_ENDED;
     worker_pool_remove(worker->pool, worker);
-    if (worker->pool->ready == worker)
+    if (worker->pool->ready == worker) {
         worker->pool->ready = NULL;
+        uv_timer_stop(&worker->pool->unwanted);
+    }
     pipe_drain(worker);
     if (worker->events.exited && !worker->pool->destroyed)
         worker->events.exited(worker, how, worker->opaque);

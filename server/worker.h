@@ -70,8 +70,8 @@ enum worker_stage {
 };
 void worker_pool_count(const struct worker_pool *pool, int counts[WORKER_STAGE_COUNT]);
 
-/* A task is about to come: a worker is forked for it already, if none stands ready. One that is not
- * taken within WORKER_READY_MS goes away. */
+/* A task is about to come: a worker is forked for it already, if none stands ready. One that has
+ * stood ready for WORKER_READY_MS goes away. */
 #define WORKER_READY_MS 250
 void worker_expect(struct worker_pool *pool);
 /* Starts a worker, or takes the one that stands ready, and sends it the task (borrowed). NULL only

@@ -99,8 +99,6 @@ struct worker_pool {
 /* Makes a new socket pair in place of what there was. 0 or -errno. */
 int worker_pair(struct worker *worker);
 void worker_pair_close(struct worker *worker);
-/* The timer of the worker that stands ready: no task came. */
-void worker_unwanted(uv_timer_t *timer);
 /* The template has answered. */
 void worker_begin(struct worker *worker, pid_t pid);
 /* It has been reaped, or never was: delivers what it had sent, then its end. Frees it. */
