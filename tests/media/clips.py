@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 
 import pgs
@@ -34,6 +35,13 @@ Hello there
 
 def picture(size="320x240", rate=25, seconds=3):
     return ["-f", "lavfi", "-i", PICTURE.format(size=size, rate=rate, seconds=seconds)]
+
+
+def colors(primaries, transfer, space):
+    """A filter; FFmpeg 7.1 goes by what frames say, not by the output's options."""
+    depth = "yuv420p10le" if transfer == "smpte2084" else "yuv420p"
+    return (f"format={depth},setparams=range=tv:color_primaries={primaries}:color_trc={transfer}"
+            f":colorspace={space}")
 
 
 def tone(seconds=3, rate=48000, frequency=440):
@@ -78,13 +86,17 @@ def clip_mp4(clips, path):
            "-map_metadata", "2", "-map_chapters", "2", "-c:v", "libx264", "-preset", "veryfast",
            "-crf", "16", "-g", "25", "-c:a", "aac", "-b:a", "96k", "-ac", "2", "-ar", "48000",
            "-af", "apad", "-t", "3", "-metadata:s:a:0", "language=deu", "-metadata:s:v:0",
-           "language=eng", "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace",
-           "bt709", path)
+           "language=eng", "-vf", colors("bt709", "bt709", "bt709"), path)
 
 
 def rotated_mp4(clips, path):
-    ffmpeg("-i", clips["clip.mp4"], "-map", "0", "-c", "copy", "-metadata:s:v:0", "rotate=90",
-           path)
+    """The matrix in its first track's header turns it; which option of ffmpeg does, differs."""
+    with open(clips["clip.mp4"], "rb") as file:
+        data = bytearray(file.read())
+    matrix = data.index(b"tkhd") + 44
+    data[matrix:matrix + 36] = struct.pack(">9i", 0, -1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def tracks_mkv(clips, path):
@@ -130,9 +142,8 @@ def interlaced_ts(_clips, path):
 def hdr_mkv(_clips, path):
     tags = ("master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
             "L(10000000,1):max-cll=1000,400:hdr10=1:repeat-headers=1:log-level=none")
-    ffmpeg(*picture("160x120", 25, 1), "-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt",
-           "yuv420p10le", "-color_primaries", "bt2020", "-color_trc", "smpte2084",
-           "-colorspace", "bt2020nc", "-color_range", "tv", "-x265-params", tags, path)
+    ffmpeg(*picture("160x120", 25, 1), "-vf", colors("bt2020", "smpte2084", "bt2020nc"), "-c:v",
+           "libx265", "-preset", "ultrafast", "-x265-params", tags, path)
 
 
 def plain_mp4(_clips, path):
