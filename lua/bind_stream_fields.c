@@ -3,7 +3,7 @@
  *
  * All of them are known for a stream straight from an input. Once it has been through a filter
  * only what follows the source is (its kind, language, title, ...); the others are nil, not
- * guesses.
+ * guesses. The shown size of a stream straight from an input is a number, or an error.
  */
 #include <math.h>
 #include <string.h>
@@ -78,6 +78,19 @@ double bind_range_duration(double duration, double start, double stop)
     return fmax(0, (isfinite(duration) ? fmin(duration, stop) : stop) - start);
 }
 
+/* Nothing can be made of pictures whose size isn't known; that is the file's fault, and not that of
+ * a script which reckons with it. */
+static void refuse_sizeless(lua_State *L, struct plan_edge edge)
+{
+    const struct media *media = plan_input_media(bind_of(L)->plan, edge.node);
+    struct error e;
+    error_set(&e, ERROR_CORRUPT_MEDIA,
+              "the size of the pictures of '%s' (stream %d) can't be told: nothing at its "
+              "beginning says it",
+              media->label, edge.pad);
+    bind_raise(L, &e);
+}
+
 bool bind_push_stream_field(lua_State *L, const struct bind_stream *handle, const char *name)
 {
     const struct plan *plan = bind_of(L)->plan;
@@ -105,6 +118,10 @@ bool bind_push_stream_field(lua_State *L, const struct bind_stream *handle, cons
     if (stream && (whole || field->lasting) &&
         (field->kind < 0 || field->kind == (int)stream->kind)) {
         field->read(stream, &value);
+    }
+    if (whole && value.kind == MEDIA_UNKNOWN && stream->kind == AVMEDIA_TYPE_VIDEO &&
+        (strcmp(name, "display_width") == 0 || strcmp(name, "display_height") == 0)) {
+        refuse_sizeless(L, handle->edge);
     }
     if (value.kind == MEDIA_NUMBER && strcmp(name, "duration") == 0) {
         value.number = bind_range_duration(value.number, handle->start, handle->stop);

@@ -267,3 +267,17 @@ def test_duration_unknown(luma, clips):
     assert not facts.probe(path).raw["format"].get("duration")
     outcome = luma.ok("thumbnail", path, timestamps=["50%"], exact=True, format="png")
     assert facts.still_psnr(outcome.path, path, 25, (160, 120)) > 40
+
+
+@pytest.mark.parametrize("operation, options", [
+    ("thumbnail", {"count": 1}), ("gif", {"duration": 1}), ("concat", {}),
+    ("filters", {"filters": {"rotate": 90}}), ("compress", {"max_width": 64}),
+])
+def test_size_unknown(luma, clips, operation, options):
+    """That is the file's fault, and never a script's."""
+    source = open(clips["two-sizes.ts"], "rb").read()
+    path = luma.folder / "sizeless.ts"
+    path.write_bytes(source.replace(b"\0\0\1\x67", b"\0\0\1\x6c"))
+    inputs = [path] * (2 if operation == "concat" else 1)
+    outcome = luma.fails("corrupt_media", operation, *inputs, **options)
+    assert "size" in outcome.error["message"]
