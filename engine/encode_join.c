@@ -2,6 +2,7 @@
  * Encoding what stands between copied segments: like the copied stream in all that a decoder is
  * told once. See plan_join.c.
  */
+#include <libavutil/avstring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,10 +64,9 @@ static const char *x264_profile(int profile)
 /* Appends to a list that a setting may have begun. */
 static int add_params(AVDictionary **options, const char *list, const char *params)
 {
-    char joined[2048];
     const AVDictionaryEntry *own = av_dict_get(*options, list, NULL, 0);
-    snprintf(joined, sizeof joined, "%s%s%s", own ? own->value : "", own ? ":" : "", params);
-    return av_dict_set(options, list, joined, 0);
+    char *joined = av_asprintf("%s%s%s", own ? own->value : "", own ? ":" : "", params);
+    return joined ? av_dict_set(options, list, joined, AV_DICT_DONT_STRDUP_VAL) : AVERROR(ENOMEM);
 }
 
 /* Frames that a decoder of the level has room for (H.264, table A-1). */

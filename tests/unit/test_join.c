@@ -4,6 +4,7 @@
  */
 #include "engine_fixture.h"
 
+#include <libavutil/avstring.h>
 #include <libavutil/intreadwrite.h>
 #include <math.h>
 #include <stdio.h>
@@ -401,6 +402,23 @@ static void test_turned(void **state)
     plan_destroy(&plan);
 }
 
+/* However many parameters an encoder is given, those that make it fit come behind. */
+static void test_long_parameters(void **state)
+{
+    (void)state;
+    char params[4096] = "";
+    while (strlen(params) < 3000)
+        av_strlcat(params, "rc-lookahead=5:", sizeof params);
+    av_strlcat(params, "crf=14", sizeof params);
+    struct source source = sources[3];
+    assert_string_equal(source.codec, "hevc");
+    source.options[0] = "preset";
+    source.options[1] = "ultrafast";
+    source.options[2] = "x265-params";
+    source.options[3] = params;
+    check_source(&source, "mp4");
+}
+
 static void test_longer_than_told(void **state)
 {
     (void)state;
@@ -426,7 +444,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_codec),       cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_fields_in_packets), cmocka_unit_test(test_turned),
-        cmocka_unit_test(test_longer_than_told),
+        cmocka_unit_test(test_longer_than_told),  cmocka_unit_test(test_long_parameters),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
