@@ -91,7 +91,8 @@ def clip_mp4(clips, path):
 
 def rotated_mp4(clips, path):
     """The matrix in its first track's header turns it; which option of ffmpeg does, differs."""
-    with open(clips["clip.mp4"], "rb") as file:
+    ffmpeg("-i", clips["clip.mp4"], "-map", "0", "-c", "copy", path)
+    with open(path, "rb") as file:
         data = bytearray(file.read())
     matrix = data.index(b"tkhd") + 44
     data[matrix:matrix + 36] = struct.pack(">9i", 0, -1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30)
