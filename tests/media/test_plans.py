@@ -77,6 +77,16 @@ def answer(luma, clips, line):
     return rounded("\n".join([document["text"].rstrip("\n"), *notes]).strip("\n"))
 
 
+def same(made, kept):
+    """Plans are kept of FFmpeg 5.1; clips that other releases write last up to 20 ms otherwise."""
+    release = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
+    if made == kept or release.stdout.startswith("ffmpeg version 5.1"):
+        return made == kept
+    made, kept = (re.split(r"(\d+(?:\.\d+)?)(?= s\b)", text) for text in (made, kept))
+    return made[::2] == kept[::2] and all(abs(float(one) - float(other)) <= 0.02
+                                          for one, other in zip(made[1::2], kept[1::2]))
+
+
 def operations(program):
     """Every operation that ships: {name: description}."""
     told = subprocess.run([program, "ops", "--json", "--scripts", ROOT / "scripts"],
@@ -122,7 +132,7 @@ def test_plans(program, tmp_path, clips, operation):
     kept = "\n\n".join(f"{line}\n{said}" for line, said in cases.items()) + "\n"
     difference = "\n".join(difflib.unified_diff(kept.splitlines(), text.splitlines(), "kept",
                                                 "made", lineterm=""))
-    assert not difference, "other plans than are kept; if they are right, run " \
+    assert same(text, kept), "other plans than are kept; if they are right, run " \
         f"tests/plans/update:\n{difference}"
 
 
