@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/formats.h"
 #include "engine/introspect.h"
 #include "lua/paths.h"
 #include "lua/schema.h"
@@ -106,6 +107,7 @@ void cli_format_from_output(const char *output, const json_t *schema, json_t *op
     if (!dot || strchr(dot, '/') || json_object_get(options, "format")) {
         return;
     }
+    const struct format *wanted = format_find(dot + 1);
     size_t i, k;
     json_t *option, *value;
     json_array_foreach(schema, i, option)
@@ -116,7 +118,7 @@ void cli_format_from_output(const char *output, const json_t *schema, json_t *op
         json_array_foreach(json_object_get(option, "values"), k, value)
         {
             const char *name = json_string_value(value);
-            if (name && !strcasecmp(name, dot + 1)) {
+            if (name && (!strcasecmp(name, dot + 1) || (wanted && format_find(name) == wanted))) {
                 json_object_set(options, "format", value);
             }
         }

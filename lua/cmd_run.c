@@ -24,6 +24,8 @@ struct run {
     struct terminal terminal;
     struct terminal_progress bar;
     bool quiet;
+    bool named;           /* the first file has told its name */
+    struct error refused; /* what is wrong with -o, known once it has */
 };
 
 static void on_signal(int number)
@@ -47,7 +49,14 @@ static void catch_signals(void)
 
 static int give_path(void *opaque, int index, const char *name, char *path, size_t size)
 {
-    (void)opaque, (void)name;
+    struct run *run = opaque;
+    if (index == 0 && !run->named) {
+        run->named = true;
+        int code = delivery_check_name(&delivery, name, &run->refused);
+        if (code) {
+            return code;
+        }
+    }
     return delivery_path(&delivery, index, path, size);
 }
 
@@ -139,7 +148,10 @@ static int run_job(const struct cli_job *job)
     int code = operation_run(&request, &outcome);
     double elapsed = seconds_now() - start;
     terminal_progress_clear(&run.bar);
-    if (code) {
+    if (code && run.refused.code) {
+        cli_report(&run.refused, job->json);
+        status = STATUS_USAGE;
+    } else if (code) {
         cli_report_outcome(&outcome, job->json);
     } else if (delivery_commit(&delivery, outcome.outputs, &e)) {
         cli_report(&e, job->json);

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/formats.h"
+
 static bool is_folder(const char *path)
 {
     struct stat info;
@@ -118,6 +120,30 @@ int delivery_begin(struct delivery *delivery, struct error *e)
     }
     memcpy(delivery->hidden, hidden, sizeof hidden);
     return 0;
+}
+
+/* The format that a name's ending stands for, or NULL. */
+static const struct format *format_of_name(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && !strchr(dot, '/') ? format_find(dot + 1) : NULL;
+}
+
+int delivery_check_name(const struct delivery *delivery, const char *name, struct error *e)
+{
+    if (!delivery->target || delivery->folder) {
+        return 0;
+    }
+    const struct format *wanted = format_of_name(delivery->target);
+    const struct format *made = format_of_name(name);
+    bool same =
+        wanted == made || (wanted && made && !made->picture && !strcmp(wanted->muxer, made->muxer));
+    if (!wanted || !made || same) {
+        return 0;
+    }
+    return error_set(e, ERROR_INVALID_OPTION,
+                     "%s makes %s here, and '%s' says %s; end the name in .%s", delivery->operation,
+                     made->name, delivery->target, wanted->name, made->name);
 }
 
 int delivery_path(struct delivery *delivery, int index, char *path, size_t size)

@@ -3,8 +3,9 @@
  *
  * Files are written into a hidden folder beside their place and moved there at the end, so a job
  * that fails or is interrupted leaves nothing behind. `-o` names a file, or, when
- * it is a folder already or the job makes several files, a folder. Nothing is overwritten unless
- * that was asked for, and an input never.
+ * it is a folder already or the job makes several files, a folder. A name that ends as another
+ * format's than the file's is refused before the work begins: players go by it. Nothing is
+ * overwritten unless that was asked for, and an input never.
  */
 #ifndef LUMA_LUA_DELIVERY_H
 #define LUMA_LUA_DELIVERY_H
@@ -33,6 +34,10 @@ struct delivery {
 
 /* Checks the target and makes the hidden folder. 0 or an error code with e. */
 int delivery_begin(struct delivery *delivery, struct error *e);
+
+/* Checks that the target's ending, if it is a format's, is that of the job's first file, which the
+ * script calls `name`. 0 or an error code with e. */
+int delivery_check_name(const struct delivery *delivery, const char *name, struct error *e);
 
 /* The path for file `index` of the job. */
 int delivery_path(struct delivery *delivery, int index, char *path, size_t size);

@@ -139,6 +139,22 @@ def test_where_files_go(luma, clips):
     assert sorted(p.name for p in luma.folder.iterdir()) == ["b.mp4", "c.mkv", "clip.mp4"]
 
 
+def test_a_name_that_says_another_format(luma, clips):
+    """A file is never named as what it isn't: that is refused, and nothing is left behind."""
+    clip = clips["clip.mp4"]
+    for arguments in (["remove_audio", clip, "-o", "a.mkv"],
+                      ["convert", clip, "--format", "mkv", "-o", "b.mp4"],
+                      ["thumbnail", clip, "--format", "png", "-o", "c.jpg"]):
+        done = luma.call("run", *arguments)
+        made = arguments[3] if arguments[2] == "--format" else "mp4"
+        assert done.returncode == 2 and f"end the name in .{made}" in said(done), said(done)
+        assert list(luma.folder.iterdir()) == []
+    assert luma.call("run", "convert", clip, "-o", "e.ts").returncode == 0
+    assert "mpegts" in facts.probe(luma.folder / "e.ts").format
+    for name in ("d.m4v", "d.copy", "d"):
+        assert luma.call("run", "remove_audio", clip, "-o", name).returncode == 0
+
+
 def test_an_input_is_never_replaced(luma, clips):
     own = luma.folder / "own.mp4"
     own.write_bytes(open(clips["clip.mp4"], "rb").read())
