@@ -134,6 +134,17 @@ static bool mpeg_point(struct bytes bytes)
     return false;
 }
 
+/* A group's header with closed_gop, bit 25 behind the start code (H.262, 6.2.2.6). */
+static bool mpeg_closed(struct bytes bytes)
+{
+    enum { PICTURE = 0x00, GROUP = 0xB8, CLOSED = 0x40 };
+    while (skip_start_code(&bytes) && left(&bytes) >= 5 && *bytes.at != PICTURE) {
+        if (*bytes.at == GROUP)
+            return (bytes.at[4] & CLOSED) != 0;
+    }
+    return false;
+}
+
 enum { MPEG4_PICTURE = 0xB6 };
 
 static bool mpeg4_point(struct bytes bytes)
@@ -276,6 +287,13 @@ bool access_is_fresh(const struct access *access, const AVPacket *packet)
     struct bytes bytes = {packet->data, packet->data + packet->size};
     return access_is_point(access, packet) &&
            (access->codec != AV_CODEC_ID_H264 || h264_point(access, bytes) == H264_IDR);
+}
+
+bool access_is_closed(const struct access *access, const AVPacket *packet)
+{
+    struct bytes bytes = {packet->data, packet->data + packet->size};
+    bool mpeg = access->codec == AV_CODEC_ID_MPEG1VIDEO || access->codec == AV_CODEC_ID_MPEG2VIDEO;
+    return mpeg && mpeg_closed(bytes);
 }
 
 bool access_is_packed(const struct access *access, const AVPacket *packet)

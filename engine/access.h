@@ -31,6 +31,10 @@ bool access_is_point(const struct access *access, const AVPacket *packet);
  * of H.264 that are no IDR picture, whose numbers go on from the pictures before (8.2.1). */
 bool access_is_fresh(const struct access *access, const AVPacket *packet);
 
+/* True for a point that says of the pictures shown before it that they need none before. Only
+ * MPEG-1 and MPEG-2 say so. */
+bool access_is_closed(const struct access *access, const AVPacket *packet);
+
 /* True for a packet that holds more than one picture, as AVI files of DivX have them: what is shown
  * when can't be told of it. */
 bool access_is_packed(const struct access *access, const AVPacket *packet);

@@ -81,8 +81,10 @@ static int find_head(struct cut_reader *reader, int64_t start, int64_t stop, boo
                 head->fresh = fresh;
                 head->point = pts;
                 head->picture = FFMIN(head->picture, pts);
-                head->first = reader->from_begin && !decodable;
-                return decodable ? read_leading(reader, start, head, e) : 0;
+                bool closed = access_is_closed(&reader->access, reader->packet);
+                code = decodable || closed ? read_leading(reader, start, head, e) : 0;
+                head->first = reader->from_begin && !decodable && head->picture == head->point;
+                return code;
             }
         }
         decodable |= is_key(reader);

@@ -21,8 +21,9 @@ struct encode {
 
     /* what the outputs ask for; fixed before the start */
     bool global_header;
-    bool constant_rate;     /* a container or a codec without room for other timing */
-    bool on_grid;           /* timestamps count frames, some may be missing */
+    bool constant_rate; /* a container or a codec without room for other timing */
+    bool on_grid;       /* timestamps count frames, some may be missing */
+    bool in_order;      /* no times are told: pictures are shown in the order of their packets */
     AVRational forced_rate; /* the setting frame_rate; num 0 without */
     bool pictures;          /* every packet is a file */
     enum AVCodecID codec_id;

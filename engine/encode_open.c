@@ -155,6 +155,7 @@ static void ask_outputs(struct encode *encode)
             encode->constant_rate |=
                 named(muxer->name, (const char *const[]){"vob", "mpeg", "dv", "mxf", NULL});
             encode->on_grid |= strcmp(muxer->name, "avi") == 0;
+            encode->in_order |= strcmp(muxer->name, "avi") == 0;
         }
     }
     encode->constant_rate |= compat_encoder_frame_rates(encode->node->encoder) != NULL;
@@ -294,6 +295,8 @@ static void set_common(struct encode *encode)
         codec->flags |= AV_CODEC_FLAG_QSCALE;
         codec->global_quality = (int)lrint(av_strtod(quality, NULL) * FF_QP2LAMBDA);
     }
+    if (encode->in_order)
+        codec->max_b_frames = 0;
     if (encode->global_header)
         codec->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     codec->thread_count =

@@ -2,6 +2,7 @@
 
 import pytest
 
+import conftest
 import cuts
 import facts
 
@@ -162,6 +163,26 @@ def test_picture_that_begins_late(luma, clips):
 
 
 # ---- what else is in a file ----
+
+XDCAM = conftest.MEDIA / "xdcam-hd-1080i60.mov"
+
+
+@pytest.mark.skipif(not XDCAM.exists(), reason="no real media (LUMA_TEST_MEDIA)")
+@pytest.mark.parametrize("mode", ["smart", "encode"])
+def test_pictures_before_the_first_keyframe(luma, mode):
+    """It begins with two pictures that are decoded after its first keyframe, and need it alone."""
+    outcome = luma.ok("trim", XDCAM, start=0.025, end=0.5, mode=mode,
+                      **({} if mode == "smart" else QUICK))
+    cuts.check(outcome.path, XDCAM, cuts.to_pictures(XDCAM, [(0.025, 0.5)]))
+
+
+def test_no_times_in_avi(luma, clips):
+    """A player of AVI shows pictures as they come, so none is encoded that is shown later."""
+    result = luma.ok("trim", clips["clip.mp4"], start=0.2, mode="encode", format="avi").path
+    kinds = facts.run("ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
+                      "frame=pict_type", "-of", "csv=p=0", result).split()
+    assert len(kinds) > 20 and all(not kind.startswith(b"B") for kind in kinds)
+
 
 def test_everything_is_kept(luma, clips):
     path = clips["tracks.mkv"]

@@ -191,10 +191,34 @@ static void codecs_that_are_not_known(void **state)
     assert_true(access_is_point(&access, &packet));
 }
 
+/* 00 00 01 B8, a time code of 25 bits, closed_gop. */
+static void closed_groups_are_told(void **state)
+{
+    (void)state;
+    uint8_t bytes[] = {0, 0, 1, 0xB3, 9, 9, 9, 0, 0, 1, 0xB8, 0, 8, 0, 0x40, 0, 0, 1, 0, 0, 8, 9};
+    AVPacket packet = {.data = bytes, .size = (int)sizeof bytes, .flags = AV_PKT_FLAG_KEY};
+    struct access access;
+    const AVCodecParameters mpeg2 = {.codec_id = AV_CODEC_ID_MPEG2VIDEO};
+    const AVCodecParameters mpeg4 = {.codec_id = AV_CODEC_ID_MPEG4};
+    assert_true(access_init(&access, &mpeg2));
+    assert_true(access_is_closed(&access, &packet));
+    for (int size = 0; size < 15; size++) {
+        packet.size = size;
+        assert_false(access_is_closed(&access, &packet)); /* cut off */
+    }
+    packet.size = (int)sizeof bytes;
+    bytes[14] = 0x3F;
+    assert_false(access_is_closed(&access, &packet));
+    bytes[14] = 0x40;
+    assert_true(access_init(&access, &mpeg4));
+    assert_false(access_is_closed(&access, &packet));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(points_are_told),
+        cmocka_unit_test(closed_groups_are_told),
         cmocka_unit_test(cut_short),
         cmocka_unit_test(packed_packets_are_told),
         cmocka_unit_test(codecs_that_are_not_known),
