@@ -64,6 +64,9 @@ json_t *cli_describe(const char *scripts, const char *operation, struct error *e
         struct operation_outcome outcome = {0};
         description = operation_describe(scripts, operation, &outcome);
         *e = outcome.error;
+        if (!description && outcome.line > 0) {
+            error_prefix(e, "%s, line %d", outcome.script, outcome.line);
+        }
         operation_outcome_finish(&outcome);
     } else {
         unknown_operation(scripts, operation, names, e);

@@ -106,6 +106,12 @@ def test_check(luma):
     assert found["good"]["ok"] and not found["broken"]["ok"] and not found["wrong"]["ok"]
     assert "example 1" in found["wrong"]["message"]
     assert luma.call("check", scripts / "good.lua").returncode == 0
+    (scripts / "broken.lua").write_text("return {\n  inputs = 1\n  options = {},\n}")
+    done = luma.call("check", scripts / "broken.lua")
+    assert done.returncode == 1 and "broken.lua, line 3: '}' expected" in done.stdout.decode()
+    for arguments in (["run", "broken", "x.mp4"], ["ops", "broken"]):
+        done = luma.call(*arguments, "--scripts", scripts)
+        assert done.returncode != 0 and "broken.lua, line 3: '}' expected" in said(done)
 
 
 def test_examples_run(luma, clips):
