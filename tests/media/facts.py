@@ -230,15 +230,24 @@ def samples_of_picture(path):
     return ffmpeg("-i", path, "-vf", "format=gray", "-f", "rawvideo", "-")
 
 
+@functools.lru_cache(maxsize=None)
+def whole_pictures():
+    """Input options; from 7.1 on ffmpeg crops to a file's clean aperture, which luma doesn't."""
+    told = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
+    release = re.match(r"ffmpeg version n?(\d+)\.(\d+)", told.stdout)
+    crops = release and (int(release[1]), int(release[2])) >= (7, 1)
+    return ["-apply_cropping", "codec"] if crops else []
+
+
 def still_psnr(picture, video, number, size, stream="v:0"):
     """PSNR of a picture's brightness against frame `number` of a video, both at a size."""
     width, height = size
     scale = f"scale={width}:{height}:flags=bicubic,setsar=1,format=rgb24,format=gray"
     graph = (f"[0:v:0]{scale}[a];[1:{stream}]select=eq(n\\,{number}),setpts=0,{scale}[b];"
              "[a]setpts=0[c];[c][b]psnr")
-    done = subprocess.run(["ffmpeg", "-nostdin", "-i", str(picture), "-i", str(video),
-                           "-filter_complex", graph, "-frames:v", "1", "-f", "null", "-"],
-                          capture_output=True, check=False)
+    inputs = ["-i", str(picture), *whole_pictures(), "-i", str(video)]
+    done = subprocess.run(["ffmpeg", "-nostdin", *inputs, "-filter_complex", graph, "-frames:v",
+                           "1", "-f", "null", "-"], capture_output=True, check=False)
     found = re.search(r"PSNR .*average:([\d.]+|inf)", done.stderr.decode())
     assert found, done.stderr.decode()[-2000:]
     return math.inf if found[1] == "inf" else float(found[1])
