@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -297,6 +298,22 @@ static int start_transfer(const struct http_call *call, const struct wanted *wan
     return 0;
 }
 
+/* An answer of one chunk that is in the page cache goes out with its head. 1 if it did, 0 if it has
+ * to be read first, -1 on failure. */
+static int send_cached(const struct http_call *call, int fd, int64_t from, int64_t end)
+{
+    size_t size = (size_t)(end - from);
+    unsigned char *buffer = end - from <= BUFFER_CHUNK ? buffer_take() : NULL;
+    const struct iovec part = {.iov_base = buffer, .iov_len = size};
+    int sent = 0;
+    if (buffer && preadv2(fd, &part, 1, from, RWF_NOWAIT) == (ssize_t)size)
+        sent = lws_write(call->wsi, buffer, size, LWS_WRITE_HTTP_FINAL) < 0 ? -1 : 1;
+    buffer_give(buffer);
+    if (sent > 0)
+        metrics_add(call->server->metrics, METRIC_OUTPUT_BYTES, "http", NULL, (double)size);
+    return sent;
+}
+
 /* The file is there and open; it is closed, or the transfer's. */
 static int answer_with(const struct http_call *call, const struct wanted *wanted, int fd)
 {
@@ -324,11 +341,11 @@ static int answer_with(const struct http_call *call, const struct wanted *wanted
         close(fd);
         return http_answer_head(&head, call);
     }
-    if (http_head_write(&head, call->wsi) < 0) {
-        close(fd);
-        return -1;
-    }
-    return start_transfer(call, wanted, fd, from, end);
+    int sent = http_head_write(&head, call->wsi) < 0 ? -1 : send_cached(call, fd, from, end);
+    if (sent == 0)
+        return start_transfer(call, wanted, fd, from, end);
+    close(fd);
+    return sent < 0 || lws_http_transaction_completed(call->wsi) ? -1 : 0;
 }
 
 int http_result_request(const struct http_call *call)
