@@ -92,13 +92,13 @@ void cli_print_operation(const json_t *description, const struct terminal *termi
     }
     const json_t *examples = json_object_get(description, "examples");
     if (json_array_size(examples)) {
-        fprintf(stream, "\nExamples of options, as JSON:\n");
+        fprintf(stream, "\nExamples of options, as JSON for --options:\n");
     }
     size_t i;
     json_t *example;
     json_array_foreach(examples, i, example)
     {
-        char *text = json_dumps(example, JSON_SORT_KEYS);
+        char *text = json_dumps(example, JSON_SORT_KEYS | JSON_REAL_PRECISION(12));
         fprintf(stream, "  %s\n", text ? text : "");
         free(text);
     }

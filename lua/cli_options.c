@@ -50,11 +50,11 @@ static const char *option_text(const json_t *option, const char *field)
     return text ? text : "";
 }
 
-static const json_t *find_option(const struct parser *parser, const char *name)
+static const json_t *find_option(const json_t *schema, const char *name)
 {
     size_t i;
     json_t *option;
-    json_array_foreach(parser->schema, i, option)
+    json_array_foreach(schema, i, option)
     {
         if (same_name(option_text(option, "name"), name)) {
             return option;
@@ -63,9 +63,9 @@ static const json_t *find_option(const struct parser *parser, const char *name)
     return NULL;
 }
 
-static bool is_boolean(const json_t *option)
+static bool is_type(const json_t *option, const char *type)
 {
-    return !strcmp(option_text(option, "type"), "boolean");
+    return !strcmp(option_text(option, "type"), type);
 }
 
 static int unknown_option(const struct parser *parser, const char *name, struct error *e)
@@ -176,23 +176,89 @@ static int store(json_t *options, const char *name, json_t *value, struct error 
     return failed ? error_set(e, ERROR_OUT_OF_MEMORY, "out of memory") : 0;
 }
 
+/* The words of an option's value: a boolean may go without, and so may an object, which is empty
+ * then. NULL with e if there are none. */
+static const char *option_words(struct parser *parser, const json_t *option, const char *name,
+                                const char *inline_value, struct error *e)
+{
+    const char *following = parser->next < parser->argc ? parser->argv[parser->next] : "";
+    if (is_type(option, "boolean") && !inline_value) {
+        bool said = !strcmp(following, "true") || !strcmp(following, "false");
+        return said ? parser->argv[parser->next++] : "true";
+    }
+    if (is_type(option, "object") && !inline_value && (!*following || *following == '-')) {
+        return "{}";
+    }
+    return take_value(parser, name, inline_value, e);
+}
+
 static int take_option(struct parser *parser, const json_t *option, const char *inline_value,
                        struct error *e)
 {
     const char *name = option_text(option, "name");
-    const char *text = inline_value;
-    if (is_boolean(option) && !inline_value) {
-        const char *following = parser->next < parser->argc ? parser->argv[parser->next] : "";
-        bool said = !strcmp(following, "true") || !strcmp(following, "false");
-        text = said ? parser->argv[parser->next++] : "true";
-    } else {
-        text = take_value(parser, name, inline_value, e);
-    }
+    const char *text = option_words(parser, option, name, inline_value, e);
     if (!text) {
         return e->code;
     }
     json_t *value = schema_parse_text(option, text, e);
     return value ? store(parser->options, name, value, e) : e->code;
+}
+
+static int unknown_field(const json_t *object, const char *field, struct error *e)
+{
+    const char *names[NAMES_MAX];
+    size_t count = 0, i;
+    json_t *option;
+    json_array_foreach(json_object_get(object, "fields"), i, option)
+    {
+        if (count < NAMES_MAX) {
+            names[count++] = option_text(option, "name");
+        }
+    }
+    const char *outer = option_text(object, "name");
+    const char *near = introspect_nearest(field, names, count);
+    if (near) {
+        return error_set(e, ERROR_INVALID_OPTION,
+                         "unknown option '--%s.%s'; did you mean '--%s.%s'?", outer, field, outer,
+                         near);
+    }
+    return error_set(e, ERROR_INVALID_OPTION, "unknown option '--%s.%s'", outer, field);
+}
+
+/* --object.field: puts the field's value into the object, which is made by its first field. */
+static int take_field(struct parser *parser, const json_t *object, const char *field,
+                      const char *inline_value, struct error *e)
+{
+    const json_t *option = find_option(json_object_get(object, "fields"), field);
+    if (!option) {
+        return unknown_field(object, field, e);
+    }
+    const char *outer = option_text(object, "name"), *inner = option_text(option, "name");
+    char name[2 * NAME_MAX_LENGTH];
+    snprintf(name, sizeof name, "%s.%s", outer, inner);
+    const char *text = option_words(parser, option, name, inline_value, e);
+    if (!text) {
+        return e->code;
+    }
+    json_t *named = json_copy((json_t *)option); /* an error says the whole name */
+    if (!named || json_object_set_new(named, "name", json_string(name))) {
+        json_decref(named);
+        return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory");
+    }
+    json_t *value = schema_parse_text(named, text, e);
+    json_decref(named);
+    if (!value) {
+        return e->code;
+    }
+    json_t *target = json_object_get(parser->options, outer);
+    if (!json_is_object(target)) {
+        target = json_object();
+        if (json_object_set_new(parser->options, outer, target)) {
+            json_decref(value);
+            return error_set(e, ERROR_OUT_OF_MEMORY, "out of memory");
+        }
+    }
+    return store(target, inner, value, e);
 }
 
 static int take_long(struct parser *parser, const char *argument, struct error *e)
@@ -211,15 +277,24 @@ static int take_long(struct parser *parser, const char *argument, struct error *
     if (flag) {
         return take_flag(parser, flag, inline_value, e);
     }
-    const json_t *option = find_option(parser, name);
+    const json_t *option = find_option(parser->schema, name);
     if (option) {
         return take_option(parser, option, inline_value, e);
     }
     if (!strncmp(name, "no-", 3) || !strncmp(name, "no_", 3)) {
-        option = find_option(parser, name + 3);
-        if (option && is_boolean(option) && !inline_value) {
+        option = find_option(parser->schema, name + 3);
+        if (option && is_type(option, "boolean") && !inline_value) {
             return store(parser->options, option_text(option, "name"), json_false(), e);
         }
+    }
+    char *dot = strchr(name, '.');
+    if (dot) {
+        *dot = '\0';
+        option = find_option(parser->schema, name);
+        if (option && is_type(option, "object")) {
+            return take_field(parser, option, dot + 1, inline_value, e);
+        }
+        *dot = '.';
     }
     return unknown_option(parser, name, e);
 }

@@ -4,7 +4,8 @@
  *
  * Understood: --name value, --name=value, --flag, --no-flag, -o VALUE, -oVALUE; `-` and `_` are the
  * same inside a name; `--` ends the options. A list may be given as "a,b" or by repeating its
- * option. Where both know a name, the command's own flag wins.
+ * option; an object as JSON, field by field (--crop.width 100), or empty, with no value. Where both
+ * know a name, the command's own flag wins.
  */
 #ifndef LUMA_LUA_CLI_OPTIONS_H
 #define LUMA_LUA_CLI_OPTIONS_H

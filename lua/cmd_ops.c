@@ -21,7 +21,8 @@ static const char page[] =
     "made by `luma ops --markdown`, and the same is shown by `luma run NAME --help` and told to\n"
     "clients by `describe`. Options that aren't required and have no default may be left out.\n"
     "Times are seconds or text like `\"1:02:03.5\"`, bit rates and sizes numbers or text like\n"
-    "`\"2M\"` and `\"20MB\"`; see [scripting](scripting.md).\n";
+    "`\"2M\"` and `\"20MB\"`; see [scripting](scripting.md). On the command line the fields of an\n"
+    "object are options of their own, as `--scale.width 320`; a list of objects is JSON.\n";
 
 static void print_json(const json_t *document)
 {

@@ -50,12 +50,15 @@ static void catch_signals(void)
 static int give_path(void *opaque, int index, const char *name, char *path, size_t size)
 {
     struct run *run = opaque;
+    int code = 0;
     if (index == 0 && !run->named) {
         run->named = true;
-        int code = delivery_check_name(&delivery, name, &run->refused);
-        if (code) {
-            return code;
-        }
+        code = delivery_check_name(&delivery, name, &run->refused);
+    } else if (index == 1) {
+        code = delivery_check_count(&delivery, &run->refused);
+    }
+    if (code) {
+        return code;
     }
     return delivery_path(&delivery, index, path, size);
 }

@@ -146,6 +146,16 @@ int delivery_check_name(const struct delivery *delivery, const char *name, struc
                      made->name, delivery->target, wanted->name, made->name);
 }
 
+int delivery_check_count(const struct delivery *delivery, struct error *e)
+{
+    if (!delivery->target || delivery->folder || !format_of_name(delivery->target)) {
+        return 0;
+    }
+    return error_set(e, ERROR_INVALID_OPTION,
+                     "%s makes several files here, and '%s' is the name of one; name a folder",
+                     delivery->operation, delivery->target);
+}
+
 int delivery_path(struct delivery *delivery, int index, char *path, size_t size)
 {
     if (index < 0 || index >= DELIVERY_FILES_MAX) {

@@ -39,6 +39,10 @@ int delivery_begin(struct delivery *delivery, struct error *e);
  * script calls `name`. 0 or an error code with e. */
 int delivery_check_name(const struct delivery *delivery, const char *name, struct error *e);
 
+/* Checks, once the job wants a second file, that the target doesn't name a file: a new folder has
+ * no format's ending. 0 or an error code with e. */
+int delivery_check_count(const struct delivery *delivery, struct error *e);
+
 /* The path for file `index` of the job. */
 int delivery_path(struct delivery *delivery, int index, char *path, size_t size);
 

@@ -11,6 +11,7 @@
 #include <regex.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "engine/introspect.h"
 #include "lua/schema_internal.h"
@@ -168,6 +169,24 @@ static const char *place_name(const struct place *place)
     return strncmp(place->path, "options.", 8) == 0 ? place->path + 8 : place->path;
 }
 
+/* What else people call a codec or a format. */
+static const char *usual_name(const char *name)
+{
+    static const struct {
+        const char *other, *usual;
+    } names[] = {
+        {"h265", "hevc"},  {"h.265", "hevc"}, {"x265", "hevc"},  {"avc", "h264"},
+        {"x264", "h264"},  {"ts", "mpegts"},  {"jpeg", "jpg"},   {"matroska", "mkv"},
+        {"webvtt", "vtt"}, {"subrip", "srt"}, {"h.264", "h264"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!strcasecmp(names[i].other, name)) {
+            return names[i].usual;
+        }
+    }
+    return NULL;
+}
+
 static const char *nearest_value(const json_t *option, const json_t *value)
 {
     const json_t *values = json_object_get(option, "values");
@@ -177,8 +196,12 @@ static const char *nearest_value(const json_t *option, const json_t *value)
     if (!json_is_string(value)) {
         return NULL;
     }
+    const char *usual = usual_name(json_string_value(value));
     for (size_t i = 0; i < json_array_size(values) && count < SCHEMA_MAX_OPTIONS; i++) {
         const char *name = json_string_value(json_array_get(values, i));
+        if (name && usual && !strcmp(name, usual)) {
+            return usual;
+        }
         if (name) {
             names[count++] = name;
         }

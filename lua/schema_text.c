@@ -148,7 +148,9 @@ static void capital(char *text)
     }
 }
 
-static void describe_option(FILE *out, const json_t *option, int indent, int width)
+/* `before` is what stands before the name: dashes, an object's name, or nothing. */
+static void describe_option(FILE *out, const json_t *option, const char *before, int indent,
+                            int width)
 {
     const char *name = json_string_value(json_object_get(option, "name"));
     const char *help = json_string_value(json_object_get(option, "help"));
@@ -157,7 +159,7 @@ static void describe_option(FILE *out, const json_t *option, int indent, int wid
     const json_t *of = json_object_get(option, "of");
     char expected[320];
 
-    fprintf(out, "%*s%s%s  (%s)\n", indent, "", indent == 2 ? "--" : "", name,
+    fprintf(out, "%*s%s%s  (%s)\n", indent, "", before, name,
             json_is_true(json_object_get(option, "required")) ? "required" : "optional");
     if (help) {
         print_wrapped(out, help, indent + 4, width);
@@ -183,8 +185,12 @@ static void describe_option(FILE *out, const json_t *option, int indent, int wid
     free(shown);
 
     const json_t *fields = json_object_get(of ? of : option, "fields");
+    char within[160] = "";
+    if (!of && *before) {
+        snprintf(within, sizeof within, "%s%.64s.", before, name);
+    }
     for (size_t i = 0; i < json_array_size(fields); i++) {
-        describe_option(out, json_array_get(fields, i), indent + 4, width);
+        describe_option(out, json_array_get(fields, i), within, indent + 4, width);
     }
 }
 
@@ -201,7 +207,7 @@ char *schema_help(const json_t *schema, int width)
         if (i > 0) {
             fputc('\n', out);
         }
-        describe_option(out, json_array_get(schema, i), 2, width < 30 ? 30 : width);
+        describe_option(out, json_array_get(schema, i), "--", 2, width < 30 ? 30 : width);
     }
     if (fclose(out) != 0) {
         free(text);

@@ -28,6 +28,7 @@ def said(done):
     (["run", "compress", "x", "--crf", "much"], "crf"),
     (["run", "compress", "x", "--crf", "99"], "63"),
     (["run", "compress", "x", "--preset=tiny"], "low"),
+    (["run", "compress", "x", "--video-codec=H265"], "did you mean 'hevc'"),
     (["run", "compress", "x", "--options", "{"], "JSON"),
     (["run", "compress", "x", "--threads", "-1"], "whole number"),
     (["run", "compress", "x", "-z"], "unknown option"),
@@ -124,11 +125,11 @@ def test_examples_run(luma, clips):
 
 
 def test_options_in_words(luma, clips):
-    done = luma.call("run", "thumbnail", clips["clip.mp4"], "-o", luma.folder / "p.png", "--json",
+    done = luma.call("run", "thumbnail", clips["clip.mp4"], "-o", luma.folder / "p", "--json",
                      "--timestamps", "0.5,50%", "--timestamps=1", "--no-exact", "--width", "100")
     assert done.returncode == 0, said(done)
     paths = [output["path"] for output in json.loads(done.stdout)["outputs"]]
-    assert len(paths) == 3 and all(path.startswith(str(luma.folder / "p.png/")) for path in paths)
+    assert len(paths) == 3 and all(path.startswith(str(luma.folder / "p/")) for path in paths)
 
 
 def test_where_files_go(luma, clips):
@@ -157,6 +158,9 @@ def test_a_name_that_says_another_format(luma, clips):
         assert list(luma.folder.iterdir()) == []
     assert luma.call("run", "convert", clip, "-o", "e.ts").returncode == 0
     assert "mpegts" in facts.probe(luma.folder / "e.ts").format
+    done = luma.call("run", "thumbnail", clip, "--count", "2", "-o", "f.jpg")
+    assert done.returncode == 2 and "name a folder" in said(done), said(done)
+    assert [path.name for path in luma.folder.iterdir()] == ["e.ts"]
     for name in ("d.m4v", "d.copy", "d"):
         assert luma.call("run", "remove_audio", clip, "-o", name).returncode == 0
 

@@ -19,7 +19,8 @@ static const char schema_text[] =
     " {'name': 'bitrate', 'type': 'bitrate'},"
     " {'name': 'start', 'type': 'time'},"
     " {'name': 'times', 'type': 'list', 'of': {'type': 'time', 'percent': true}},"
-    " {'name': 'crop', 'type': 'object', 'fields': [{'name': 'w', 'type': 'integer'}]}]";
+    " {'name': 'crop', 'type': 'object', 'fields': [{'name': 'w', 'type': 'integer'},"
+    "   {'name': 'exact', 'type': 'boolean'}]}]";
 
 enum { WORDS_MAX = 12 };
 
@@ -100,6 +101,11 @@ static void test_values(void **state)
         {"--times 1,50%", NULL, 0},
         {"--times 1 --times 2,3", NULL, 0},
         {"--crop {\"w\":3}", "{\"crop\":{\"w\":3}}", 0},
+        {"--crop.w 3 a", "{\"crop\":{\"w\":3}}", 1},
+        {"--crop.w=3 --crop.exact a", "{\"crop\":{\"exact\":true,\"w\":3}}", 1},
+        {"--crop {\"w\":3} --crop.w 4", "{\"crop\":{\"w\":4}}", 0},
+        {"a --crop", "{\"crop\":{}}", 1},
+        {"--crop -o x", "{\"crop\":{}}", 0},
         {"-- --crf -o", "{}", 2},
         {"--crf 1 --crf 2", "{\"crf\":2}", 0},
         {"-", "{}", 1},
@@ -173,6 +179,12 @@ static void test_errors(void **state)
         {"--crf", "needs a value"},
         {"-o", "needs a value"},
         {"--crf many", "crf"},
+        {"--crop.exat", "did you mean '--crop.exact'"},
+        {"--crop.zzzzzz 1", "unknown option '--crop.zzzzzz'"},
+        {"--crop.w", "--crop.w needs a value"},
+        {"--crop.w wide", "option 'crop.w' must be"},
+        {"--crop 3x3 --crop.w 1", "option 'crop' must be"},
+        {"--crf.w 1", "unknown option '--crf.w'"},
         {"--json=1", "takes no value"},
         {"--threads=x", "whole number"},
         {"--threads=-1", "whole number"},

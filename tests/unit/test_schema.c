@@ -348,14 +348,21 @@ static void test_help(void **state)
     (void)state;
     json_t *schema = parse("[{\"name\":\"factor\",\"type\":\"number\",\"min\":0.25,\"max\":10,"
                            "\"required\":true,\"help\":\"2 plays twice as fast\"},"
-                           "{\"name\":\"times\",\"type\":\"list\",\"of\":{\"type\":\"time\"}}]");
+                           "{\"name\":\"times\",\"type\":\"list\",\"of\":{\"type\":\"time\"}},"
+                           "{\"name\":\"crop\",\"type\":\"object\",\"fields\":["
+                           "{\"name\":\"width\",\"type\":\"number\"}]}]");
     char *text = schema_help(schema, 80);
     assert_string_equal(text, "  --factor  (required)\n"
                               "      2 plays twice as fast\n"
                               "      A number from 0.25 to 10\n"
                               "\n"
                               "  --times  (optional)\n"
-                              "      A list, each a time in seconds or as HH:MM:SS.mmm\n");
+                              "      A list, each a time in seconds or as HH:MM:SS.mmm\n"
+                              "\n"
+                              "  --crop  (optional)\n"
+                              "      An object with the fields width\n"
+                              "      --crop.width  (optional)\n"
+                              "          A number\n");
     free(text);
     json_decref(schema);
 }
