@@ -181,6 +181,10 @@ function join.unify(video, stream, picture)
   local width, height = fitted(stream, picture)
   video = video:scale { w = width, h = height, flags = "bicubic",
     out_range = picture.color.range == "pc" and "pc" or "tv" }:setsar(1)
+  if picture.width % 2 + picture.height % 2 > 0 then
+    -- what shares its colour between pixels is padded and cut to even sizes only
+    video = video:format((picture.pixel_format:gsub("^yuv4%d%d", "yuv444")))
+  end
   if picture.fit == "crop" and (width ~= picture.width or height ~= picture.height) then
     video = video:crop { w = picture.width, h = picture.height }
   elseif width ~= picture.width or height ~= picture.height then

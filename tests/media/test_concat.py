@@ -113,6 +113,22 @@ def test_unlike_inputs(luma, clips):
     assert facts.similarity(outcome.path, paths[0], seconds=2.9) > 0.95
 
 
+def test_an_odd_size_is_kept(luma, clips):
+    """Others are padded, cut or stretched to the very size of a first input that is copied."""
+    first = luma.folder / "first.webm"
+    facts.ffmpeg("-i", clips["odd.mkv"], "-t", "0.4", "-c:v", "libvpx-vp9", "-deadline",
+                 "realtime", first)
+    short = luma.folder / "short.mp4"
+    facts.ffmpeg("-i", clips["clip.mp4"], "-t", "0.4", "-an", "-vf", "scale=160:80", "-c:v",
+                 "libx264", short)
+    for fit in ("pad", "crop"):
+        outcome = luma.ok("concat", first, short, fit=fit, **QUICK)
+        after = facts.probe(outcome.path)
+        assert (after.video.width, after.video.height) == (161, 121)
+        assert after.video.codec == "vp9" and not facts.complaints(outcome.path)
+        assert frames(outcome.path) == 20
+
+
 @pytest.mark.parametrize("other", ["odd.mkv", "silent.mp4", "cover.mp3"])
 def test_others_are_made_like_the_first(luma, clips, other):
     """Another codec, the same in another set-up, no picture: what is like the first stays."""
