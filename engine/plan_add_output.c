@@ -35,6 +35,9 @@ static int refuse_codec(const struct format *format, const struct track *track, 
     } else if (!*fits) {
         error_set(e, ERROR_INVALID_OPTION, "%s holds no %s", format->name,
                   introspect_kind(track->kind));
+    } else if (track->codec == AV_CODEC_ID_NONE) {
+        error_set(e, ERROR_INVALID_OPTION, "%s can't hold %s of an unknown codec", format->name,
+                  introspect_kind(track->kind));
     } else {
         error_set(e, ERROR_INVALID_OPTION, "%s can't hold %s; it takes %s", format->name, name,
                   fits);
