@@ -26,7 +26,7 @@ static const char page[] =
 
 static void print_json(const json_t *document)
 {
-    json_dumpf(document, stdout, JSON_INDENT(2));
+    json_dumpf(document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     fputc('\n', stdout);
 }
 

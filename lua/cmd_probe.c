@@ -65,7 +65,7 @@ int cmd_probe(int argc, char **argv)
             cli_report(&e, json);
             status = STATUS_FAILED;
         } else if (json) {
-            json_dumpf(media, stdout, JSON_INDENT(2));
+            json_dumpf(media, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
             fputc('\n', stdout);
         } else {
             printf("%s\n", argv[i]);

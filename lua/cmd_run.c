@@ -112,7 +112,8 @@ static void print_text(const struct operation_outcome *outcome, const struct run
                *line ? ", " : "", line);
     }
     if (outcome->result && !json_is_null(outcome->result)) {
-        json_dumpf(outcome->result, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+        json_dumpf(outcome->result, stdout,
+                   JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
         fputc('\n', stdout);
     }
     if (run->quiet) {
