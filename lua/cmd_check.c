@@ -70,7 +70,8 @@ static int check_script(const char *scripts, const char *name, json_t *list)
     } else if (code) {
         printf("%s: %s\n", name, e.message);
     } else {
-        printf("%s: ok (%d options, %d examples)\n", name, options, examples);
+        printf("%s: ok (%d option%s, %d example%s)\n", name, options, options == 1 ? "" : "s",
+               examples, examples == 1 ? "" : "s");
     }
     json_decref(description);
     return code;
